@@ -1,0 +1,71 @@
+# What one does with this project; `make help` lists it. Everything is installed into .venv, from lock files.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-slow lint format bench docs lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/run.installed ## serve the catalog on http://127.0.0.1:3005, on an embedded PostgreSQL
+	@exec $(BIN)/toolcatalog serve
+
+test: $(VENV)/dev.installed ## run the tests against a real PostgreSQL, with line coverage
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term -m "not slow"
+
+test-slow: $(VENV)/dev.installed ## run the tests that take long or need more programs
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/dev.installed ## check style, types, layers and the catalog's definitions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/toolcatalog validate catalog
+
+format: $(VENV)/dev.installed ## put the code into its one format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/dev.installed ## measure imports and reads on this machine
+	$(BIN)/python -m tests.bench
+
+docs: $(VENV)/dev.installed ## write the settings, routes and metrics into docs/
+	$(BIN)/python -m docs.generate
+
+lock: $(VENV)/dev.installed ## write the lock files anew, from setup.cfg
+	$(BIN)/uv pip compile setup.cfg --extra build $(LOCK) --output-file requirements.txt
+	$(BIN)/uv pip compile setup.cfg --extra build --extra test --extra dev $(LOCK) \
+		--constraints requirements.txt --output-file requirements-dev.txt
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
+	--custom-compile-command "make lock"
+
+clean: ## remove what was installed and cached; the database in var/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/run.installed: requirements.txt setup.cfg | $(VENV)/bin/pip
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) install --require-hashes --requirement requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.installed: requirements-dev.txt setup.cfg | $(VENV)/bin/pip
+	@echo "Installing into $(VENV), with what tests and checks need ..."
+	@$(PIP) install --require-hashes --requirement requirements-dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/run.installed
+
+# Debian keeps the module venv in a package of its own. Root can have it installed, others are told.
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or later is needed; this is $$($(PYTHON) --version). Set PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -qq -y python3-venv; \
+	} || { echo "$(PYTHON) has no venv. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
