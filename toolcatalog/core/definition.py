@@ -1,0 +1,253 @@
+"""The tool definition: its fields, their rules, and the way in from and out to plain documents.
+
+The classes are the format: each field's metadata says of which kind it is, and reading, writing and the
+JSON Schema all follow from that. A document is what YAML or JSON gives: dicts, lists, strings, numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+from toolcatalog.core import kinds
+from toolcatalog.core.kinds import Kind, ListOf, Map, Number, Report, Text
+from toolcatalog.errors import InvalidDefinition
+
+Document = dict[str, Any]
+
+PLATFORMS = (
+    "linux", "windows", "macos", "network", "scheduler", "container", "kubernetes", "database", "cloud",
+    "monitoring", "multi-platform", "custom",
+)  # fmt: skip
+CATEGORIES = (
+    "system", "network", "automation", "monitoring", "security", "database", "cloud", "container", "asset",
+    "communication",
+)  # fmt: skip
+STATUSES = ("active", "deprecated", "disabled", "testing", "draft")
+VALUE_TYPES = ("string", "integer", "number", "boolean", "array", "object")
+DEPENDENCY_TYPES = ("service", "package", "permission", "network", "filesystem", "platform")
+
+_SHARE = Number(minimum=0, maximum=1)
+_FROM_ZERO = Number(minimum=0)
+_LABEL_HINT = "printable characters, without a slash or spaces at the ends"
+
+POLICY = Map(
+    {
+        "max_cost": _FROM_ZERO,
+        "requires_approval": kinds.Flag(),
+        "production_safe": kinds.Flag(),
+        "max_execution_time": _FROM_ZERO,
+        "allowed_environments": ListOf(Text()),
+        "requires_background_if": kinds.CONDITION,
+        "max_N_immediate": _FROM_ZERO,
+    },
+    free=True,
+)
+PREFERENCES = Map(dict.fromkeys(("speed", "accuracy", "cost", "complexity", "completeness"), _SHARE))
+INPUT = Map(
+    {
+        "name": Text(),
+        "type": Text(choices=VALUE_TYPES),
+        "description": Text(blank=True),
+        "validation": kinds.REGEX,
+        "default": kinds.Anything(),
+    },
+    required=("name",),
+)
+OUTPUT = Map(
+    {"name": Text(), "type": Text(choices=VALUE_TYPES), "description": Text(blank=True)}, required=("name",)
+)
+DEPENDENCY = Map(
+    {
+        "name": Text(),
+        "type": Text(choices=DEPENDENCY_TYPES),
+        "required": kinds.Flag(),
+        "version": Text(blank=True),
+    },
+    required=("name",),
+)
+EXAMPLE = Map(
+    {"description": Text(blank=True), "input": kinds.Anything(), "output": kinds.Anything()}, free=True
+)
+DEFAULTS = Map(
+    {
+        "accuracy_level": Text(known=("real-time", "cached", "estimated")),
+        "freshness": Text(known=("live", "recent", "historical")),
+        "data_source": Text(),
+    },
+    free=True,
+)
+
+
+def _field(kind: Kind, default: Any = None, *, required: bool = False) -> Any:
+    metadata = {"kind": kind, "required": required}
+    if required:
+        return dataclasses.field(metadata=metadata)
+    if isinstance(default, list | dict):
+        return dataclasses.field(default_factory=type(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """One way of using a capability: when to choose it, what it takes, under which policy it may run."""
+
+    description: str = _field(Text(), required=True)
+    typical_use_cases: list[str] = _field(ListOf(Text()), [])
+    time_estimate_ms: str | float | None = _field(kinds.Estimate())
+    cost_estimate: str | float | None = _field(kinds.Estimate())
+    complexity_score: float | None = _field(_SHARE)
+    scope: str | None = _field(Text())
+    completeness: str | None = _field(Text())
+    limitations: list[str] = _field(ListOf(Text()), [])
+    policy: Document = _field(POLICY, {})
+    preference_match: Document = _field(PREFERENCES, {})
+    required_inputs: list[Document] = _field(ListOf(INPUT), [])
+    optional_inputs: list[Document] = _field(ListOf(INPUT), [])
+    expected_outputs: list[Document] = _field(ListOf(OUTPUT), [])
+    output_schema: Document | None = _field(Map(free=True))
+    examples: list[Document] = _field(ListOf(EXAMPLE), [])
+
+
+@cache
+def _map_of(cls: type) -> Map:
+    """The fields of a class as a kind; made once, since it does not change."""
+    fields = dataclasses.fields(cls)
+    required = tuple(field.name for field in fields if field.metadata["required"])
+    return Map({field.name: field.metadata["kind"] for field in fields}, required)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capability:
+    """What a tool can do, as one name, and the patterns that do it. `patterns` is in written order."""
+
+    description: str | None = _field(Text(blank=True))
+    patterns: dict[str, Pattern] = _field(
+        kinds.NamedMaps("pattern_name", _map_of(Pattern), least=1), required=True
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A tool at one version, as its author wrote it. `capabilities` is in written order."""
+
+    tool_name: str = _field(
+        Text(max_length=100, pattern=kinds.TOOL_NAME, hint=f"{_LABEL_HINT}, and not digits alone"),
+        required=True,
+    )
+    version: str = _field(Text(max_length=20, pattern=kinds.LABEL, hint=_LABEL_HINT), "1.0")
+    description: str = _field(Text(), required=True)
+    platform: str | None = _field(Text(max_length=50, pattern=kinds.LABEL, hint=_LABEL_HINT, known=PLATFORMS))
+    category: str | None = _field(
+        Text(max_length=50, pattern=kinds.LABEL, hint=_LABEL_HINT, known=CATEGORIES)
+    )
+    status: str = _field(Text(choices=STATUSES), "active")
+    enabled: bool = _field(kinds.Flag(), True)  # noqa: FBT003 - the default value, not an argument
+    defaults: Document = _field(DEFAULTS, {})
+    capabilities: dict[str, Capability] = _field(kinds.NamedMaps("capability_name", _map_of(Capability)), {})
+    dependencies: list[Document] = _field(ListOf(DEPENDENCY), [])
+    metadata: Document = _field(Map(free=True), {})
+    examples: list[Any] = _field(ListOf(kinds.Anything()), [])
+
+    @property
+    def tags(self) -> list[str]:
+        """The words in `metadata.tags` that tools are found by; what is not a short string is left out."""
+        tags = self.metadata.get("tags")
+        if not isinstance(tags, list):
+            return []
+        return [tag for tag in tags if isinstance(tag, str) and 0 < len(tag) <= MAX_TAG_LENGTH]
+
+
+MAX_TAG_LENGTH = 100  # an index row of PostgreSQL holds 2.7 KB; a tag is a word
+# What the catalog adds to a definition in its answers. A client may send it back; it is ignored.
+ADDED_FIELDS = (
+    "id", "revision", "is_latest", "created_at", "updated_at", "created_by", "updated_by", "source",
+)  # fmt: skip
+FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Definition))
+
+
+def read(document: object) -> tuple[Definition | None, Report]:
+    """Read a plain document; None in place of a definition when the report has errors."""
+    report = Report()
+    values = _map_of(Definition).read(document, (), report)
+    if report.errors:
+        return None, report
+    definition = Definition(**values | {"capabilities": _capabilities(values.get("capabilities", {}))})
+    _warn_of_gaps(definition, report)
+    return definition, report
+
+
+def from_document(document: object) -> Definition:
+    """Read a definition from a plain document.
+
+    Raises:
+        InvalidDefinition: with a finding for each thing that is wrong.
+    """
+    definition, report = read(document)
+    if definition is None:
+        count = len(report.errors)
+        raise InvalidDefinition(f"The definition has {count} error{'s' if count > 1 else ''}.", report.errors)
+    return definition
+
+
+def _capabilities(read: Mapping[str, Document]) -> dict[str, Capability]:
+    return {
+        name: Capability(**capability | {"patterns": _patterns(capability["patterns"])})
+        for name, capability in read.items()
+    }
+
+
+def _patterns(read: Mapping[str, Document]) -> dict[str, Pattern]:
+    return {name: Pattern(**pattern) for name, pattern in read.items()}
+
+
+Record = TypeVar("Record", Definition, Capability, Pattern)
+
+
+def to_document(record: Definition | Capability | Pattern) -> Document:
+    """Write a definition, or a part of one, as a plain document.
+
+    Fields are in the format's order, `capabilities` and `patterns` are maps by name, and what is unset or
+    empty is left out; reading the result gives an equal value.
+    """
+    return {
+        field.name: _written(value)
+        for field in dataclasses.fields(record)
+        if (value := getattr(record, field.name)) is not None and value != [] and value != {}
+    }
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: to_document(item) if isinstance(item, Capability | Pattern) else item
+            for name, item in value.items()
+        }
+    return value
+
+
+def _warn_of_gaps(definition: Definition, report: Report) -> None:
+    for name in ("platform", "category"):
+        if getattr(definition, name) is None:
+            report.warn((name,), f"is missing: nobody who filters by {name} will find this tool")
+    if not definition.capabilities:
+        report.warn(("capabilities",), "are missing: nobody who asks what can be done will find this tool")
+    if definition.metadata.get("tags", []) != definition.tags:
+        report.warn(("metadata", "tags"), "is not a list of words: tools are found only by tags that are")
+
+
+def json_schema() -> dict[str, Any]:
+    """Describe the format as JSON Schema (2020-12), for editors and clients."""
+    schema = _map_of(Definition).schema()
+    for field in dataclasses.fields(Definition):
+        if isinstance(field.default, str | bool):
+            schema["properties"][field.name]["default"] = field.default
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Tool definition",
+        "description": "One operational tool: what it can do, how it is called, what it needs and takes.",
+        **schema,
+    }

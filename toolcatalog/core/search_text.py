@@ -1,0 +1,97 @@
+"""What of a tool is searched, how much each field counts, and which words of a question it answers.
+
+The same fields make the full-text index and explain a result, so that both always agree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+import snowballstemmer
+
+from toolcatalog.core.definition import Definition
+from toolcatalog.errors import Path, dotted
+
+# PostgreSQL's four weights, from what a tool is called to what it is fed with.
+WEIGHTS = "ABCD"
+# A tsvector holds 1 MB; this much of each weight is far more than a person writes about a tool.
+_MAX_TEXT = 100_000
+
+# Of shorter words, three letters in common say nothing.
+MIN_TYPO = 4
+
+_WORD = re.compile(r"[^\W_]+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# The stemmer behind PostgreSQL's `english` dictionary, so that words match here when they match there.
+_STEMMER = snowballstemmer.stemmer("english")
+
+
+def fields(definition: Definition) -> Iterator[tuple[str, Path, str]]:
+    """Yield weight, path and text of each searched field."""
+    yield "A", ("tool_name",), _words_of_name(definition.tool_name)
+    yield "A", ("metadata", "tags"), " ".join(definition.tags)
+    yield "C", ("description",), definition.description
+    for name, capability in definition.capabilities.items():
+        path: Path = ("capabilities", name)
+        yield "A", path, _words_of_name(name)
+        yield "C", (*path, "description"), capability.description or ""
+        for pattern_name, pattern in capability.patterns.items():
+            here: Path = (*path, "patterns", pattern_name)
+            yield "C", here, _words_of_name(pattern_name)
+            yield "C", (*here, "description"), pattern.description
+            yield "B", (*here, "typical_use_cases"), "\n".join(pattern.typical_use_cases)
+            for side in ("required_inputs", "optional_inputs"):
+                inputs = getattr(pattern, side)
+                yield (
+                    "D",
+                    (*here, side),
+                    " ".join(
+                        f"{_words_of_name(item['name'])} {item.get('description', '')}" for item in inputs
+                    ),
+                )
+
+
+def by_weight(definition: Definition) -> list[str]:
+    """Return the searched text of each weight, in the order of `WEIGHTS`."""
+    texts: dict[str, list[str]] = {weight: [] for weight in WEIGHTS}
+    for weight, _, text in fields(definition):
+        texts[weight].append(text)
+    return ["\n".join(filter(None, texts[weight]))[:_MAX_TEXT] for weight in WEIGHTS]
+
+
+def matches(definition: Definition, words: Iterable[str]) -> list[dict[str, object]]:
+    """List the fields that answer any of the words, each as `{"field": path, "words": [...]}`.
+
+    A field's word answers one of `words` when both have the same stem.
+    """
+    wanted = {stem(word): word for word in words}
+    found: list[dict[str, object]] = []
+    for _, path, text in fields(definition):
+        stems = {stem(word) for word in split(text)}
+        if answered := [word for key, word in wanted.items() if key in stems]:
+            found.append({"field": dotted(path), "words": answered})
+    return found
+
+
+def split(text: str) -> list[str]:
+    """Split a text into its words: letters and digits, in lower case."""
+    return _WORD.findall(text.lower())
+
+
+def vocabulary(text: str) -> set[str]:
+    """Return the words of a text that a typo may have been meant to be: not numbers, not too short."""
+    return {word for word in split(text) if MIN_TYPO <= len(word) <= 40 and not word.isdigit()}
+
+
+@lru_cache(maxsize=20_000)
+def stem(word: str) -> str:
+    """Reduce a word to what it shares with its other forms (`processes` and `process`)."""
+    return str(_STEMMER.stemWord(word))
+
+
+def _words_of_name(name: str) -> str:
+    """Spell out a name: `Test-NetConnection` is also found as "net connection"."""
+    spelled = _CAMEL.sub(" ", name)
+    return name if spelled == name else f"{name} {spelled}"
