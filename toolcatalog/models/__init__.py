@@ -1,0 +1,8 @@
+"""SQLAlchemy tables and their constraints. No queries, no rules: `services` has these."""
+
+from toolcatalog.models.base import Base
+from toolcatalog.models.changes import CatalogState, Change
+from toolcatalog.models.tools import Capability, Pattern, Tool, ToolVersion
+from toolcatalog.models.words import SearchWord
+
+__all__ = ["Base", "Capability", "CatalogState", "Change", "Pattern", "SearchWord", "Tool", "ToolVersion"]

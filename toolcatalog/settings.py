@@ -1,0 +1,132 @@
+"""The settings: read once from the environment and `.env`, checked, and frozen.
+
+Only `app` and `cli` read settings; everything below is handed the values that it needs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class InvalidSetting(ValueError):
+    """A setting has a value that it may not have. One line: the setting, the value, what is allowed."""
+
+    def __init__(self, name: str, value: str, allowed: str) -> None:
+        super().__init__(f"{name}={value!r} is not allowed: {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    parse: Callable[[str], Any]
+    allowed: str
+
+
+def _integer(minimum: int, maximum: int) -> _Rule:
+    def parse(text: str) -> int:
+        value = int(text)
+        if not minimum <= value <= maximum:
+            raise ValueError
+        return value
+
+    return _Rule(parse, f"it has to be a whole number from {minimum} to {maximum}")
+
+
+def _choice(*choices: str) -> _Rule:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError
+        return text
+
+    return _Rule(parse, f"it has to be one of {', '.join(choices)}")
+
+
+def _switch() -> _Rule:
+    words = {
+        "true": True,
+        "1": True,
+        "on": True,
+        "yes": True,
+        "false": False,
+        "0": False,
+        "off": False,
+        "no": False,
+    }
+    return _Rule(lambda text: words[text.lower()], "it has to be true or false")
+
+
+def _url(text: str) -> str:
+    return normalised_url(text)
+
+
+def normalised_url(text: str) -> str:
+    """Name the driver in a PostgreSQL URL: SQLAlchemy reads a bare `postgresql://` as psycopg 3."""
+    url = make_url(text)
+    if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg2"):
+        raise ValueError
+    return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+def _setting(default: Any, rule: _Rule) -> Any:
+    return field(default=default, metadata={"rule": rule})
+
+
+_TEXT = _Rule(lambda text: text, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Each field is the setting of the same name in capitals; `.env.example` says what each is for."""
+
+    database_url: str | None = _setting(
+        None, _Rule(_url, "it has to look like postgresql://user:password@host:5432/database")
+    )
+    host: str = _setting("127.0.0.1", _TEXT)
+    port: int = _setting(3005, _integer(1, 65_535))
+    workers: int = _setting(2, _integer(1, 256))
+    threads: int = _setting(8, _integer(1, 256))
+    tools_dir: Path = _setting(PROJECT_ROOT / "catalog", _Rule(Path, ""))
+    db_pool_size: int = _setting(5, _integer(1, 1_000))
+    db_max_overflow: int = _setting(15, _integer(0, 1_000))
+    db_statement_timeout_ms: int = _setting(10_000, _integer(1, 3_600_000))
+    max_body_bytes: int = _setting(5_000_000, _integer(1_000, 1_000_000_000))
+    require_if_match: bool = _setting(False, _switch())  # noqa: FBT003 - the default value, not an argument
+    log_level: str = _setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"))
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings; the environment wins over `.env` in the working folder.
+
+    An empty value means the default.
+
+    Raises:
+        InvalidSetting: for the first value that is not allowed.
+    """
+    if environment is None:
+        environment = {**{k: v for k, v in dotenv_values(".env").items() if v is not None}, **os.environ}
+    given = {field.name: environment.get(field.name.upper(), "") for field in fields(Settings)}
+    return Settings(
+        **{
+            field.name: _parsed(field.name, given[field.name], field.metadata["rule"])
+            for field in fields(Settings)
+            if given[field.name]
+        }
+    )
+
+
+def _parsed(name: str, text: str, rule: _Rule) -> Any:
+    try:
+        return rule.parse(text)
+    except (ValueError, KeyError, ArgumentError) as error:
+        # A URL may hold a password, and this line goes to terminals and logs.
+        shown = "…" if name == "database_url" else text
+        raise InvalidSetting(name.upper(), shown, rule.allowed) from error
