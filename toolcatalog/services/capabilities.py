@@ -1,0 +1,37 @@
+"""What the tools of the catalog can do, as one list of names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from toolcatalog.models import Capability, ToolVersion
+from toolcatalog.services.changes import current_revision
+from toolcatalog.services.listing import LISTED
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A capability over all tools: how many have it, and the first of their descriptions by alphabet."""
+
+    capability_name: str
+    tool_count: int
+    description: str | None
+
+
+def page(session: Session, *, after: str | None, limit: int) -> tuple[list[Summary], int]:
+    """Return capabilities by name, after a name, with the revision that they show."""
+    query = (
+        select(Capability.capability_name, func.count(), func.min(Capability.description))
+        .join(ToolVersion, ToolVersion.id == Capability.tool_version_id)
+        .where(LISTED)
+        .group_by(Capability.capability_name)
+        .order_by(Capability.capability_name)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(Capability.capability_name > after)
+    revision = current_revision(session)
+    return [Summary(*row) for row in session.execute(query)], revision

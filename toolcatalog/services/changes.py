@@ -1,0 +1,147 @@
+"""The journal of changes: written with each change, read as audit trail and as change feed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import set_committed_value
+
+from toolcatalog.core import search_text
+from toolcatalog.core.definition import Document
+from toolcatalog.models import CatalogState, Change, SearchWord, ToolVersion
+from toolcatalog.services import rows
+
+CHANNEL = "toolcatalog_changes"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change, and by which request."""
+
+    name: str
+    request_id: str | None = None
+
+
+@dataclass(slots=True)
+class Journal:
+    """A session in which tools are changed, and the changes that it has made so far.
+
+    Whoever opens one calls `close` last of all before the commit.
+    """
+
+    session: Session
+    actor: Actor
+    change_ids: list[int] = field(default_factory=list)
+    _unnumbered: list[Change] = field(default_factory=list)
+    _words: set[str] = field(default_factory=set)
+
+    def record(self, row: ToolVersion, action: str, before: Document | None, after: Document | None) -> None:
+        """Note a change of a version, and mark the row as changed by it. Flushes nothing."""
+        change = Change(
+            tool_id=row.tool_id,
+            tool_name=row.tool_name,
+            version=row.version,
+            action=action,
+            actor=self.actor.name,
+            request_id=self.actor.request_id,
+            before=before,
+            after=after,
+        )
+        row.change = change
+        row.updated_by = self.actor.name
+        self._unnumbered.append(change)
+        self._words.update(*map(search_text.vocabulary, row.search_texts))
+        self.session.add(change)
+
+    def forget_rows(self) -> None:
+        """Flush, and let go of all rows: a long import keeps only the ids of its changes in memory."""
+        self.session.flush()
+        self.change_ids += [change.id for change in self._unnumbered]
+        self._unnumbered.clear()
+        self.session.expunge_all()
+
+    def discard(self) -> None:
+        """Roll back, and forget the changes: nothing of them is written at the end."""
+        self.session.rollback()
+        self.change_ids.clear()
+        self._unnumbered.clear()
+
+    def close(self) -> None:
+        """Number the changes and tell the listeners.
+
+        The catalog's row is locked here and held until the commit, which follows at once: so revisions
+        become visible in their order, and a long import makes nobody wait.
+        """
+        self.session.flush()
+        ids = self.change_ids + [change.id for change in self._unnumbered]
+        if not ids:
+            return
+        _add_words(self.session, self._words)
+        numbered = self.session.execute(_NUMBER, {"ids": ids, "count": len(ids), "channel": CHANNEL})
+        revisions: dict[int, int] = dict(iter(numbered))
+        for change in self._unnumbered:
+            set_committed_value(change, "revision", revisions[change.id])
+
+
+_NUMBER = text(
+    """
+    WITH state AS (
+        UPDATE catalog_state SET revision = revision + :count
+        RETURNING revision, pg_notify(:channel, revision::text)
+    )
+    UPDATE changes SET revision = state.revision - :count + numbered.place
+    FROM state, unnest(:ids) WITH ORDINALITY AS numbered (id, place)
+    WHERE changes.id = numbered.id
+    RETURNING changes.id, changes.revision
+    """
+)
+
+
+def _add_words(session: Session, words: set[str]) -> None:
+    """Add the words that are not known yet.
+
+    Sorted: two writers that add the same words wait for one another in one order, and only until the
+    other's commit, since this comes last but one.
+    """
+    known = session.scalars(select(SearchWord.word).where(SearchWord.word.in_(words)))
+    new = sorted(words.difference(known))
+    if new:
+        session.execute(insert(SearchWord).on_conflict_do_nothing(), [{"word": word} for word in new])
+
+
+def current_revision(session: Session) -> int:
+    """Return the revision of the last committed change; 0 for a catalog that never changed."""
+    return session.scalars(select(CatalogState.revision)).one()
+
+
+def list_since(session: Session, revision: int, limit: int) -> list[Change]:
+    """Return the changes after a revision, in order."""
+    query = select(Change).where(Change.revision > revision).order_by(Change.revision).limit(limit)
+    return list(session.scalars(query))
+
+
+def list_of_tool(session: Session, tool_id: int, before_revision: int | None, limit: int) -> list[Change]:
+    """Return the changes of a tool, the newest first; `before_revision` None starts at the newest."""
+    query = select(Change).where(Change.tool_id == tool_id, Change.revision.is_not(None))
+    if before_revision is not None:
+        query = query.where(Change.revision < before_revision)
+    return list(session.scalars(query.order_by(Change.revision.desc()).limit(limit)))
+
+
+def answer(change: Change) -> Document:
+    """Return a change as it is answered."""
+    return {
+        "revision": change.revision,
+        "tool_id": change.tool_id,
+        "tool_name": change.tool_name,
+        "version": change.version,
+        "action": change.action,
+        "actor": change.actor,
+        "at": rows.timestamp(change.at),
+        "request_id": change.request_id,
+        "before": change.before,
+        "after": change.after,
+    }

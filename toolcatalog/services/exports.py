@@ -1,0 +1,48 @@
+"""Giving out definitions as plain documents, which go back in unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from toolcatalog.core.definition import Document, to_document
+from toolcatalog.errors import Finding, NotFound
+from toolcatalog.models import ToolVersion
+from toolcatalog.services import rows, tools
+from toolcatalog.services.listing import LISTED
+
+BATCH = 200
+
+
+def documents(session: Session, names: Sequence[str] | None = None) -> Iterator[Document]:
+    """Yield the latest version of all tools, or of the named ones, by name; memory stays flat."""
+    after = ""
+    while True:
+        query = select(ToolVersion).where(LISTED, ToolVersion.tool_name > after)
+        if names is not None:
+            query = query.where(ToolVersion.tool_name.in_(names))
+        query = query.order_by(ToolVersion.tool_name).limit(BATCH).options(*tools.whole())
+        batch = list(session.scalars(query))
+        yield from (to_document(rows.read(row)) for row in batch)
+        if len(batch) < BATCH:
+            return
+        after = batch[-1].tool_name
+        session.expunge_all()
+
+
+def check_names(session: Session, names: Sequence[str]) -> None:
+    """Make sure that there is a tool for each name.
+
+    Raises:
+        NotFound: with a finding for each name that has none.
+    """
+    query = select(ToolVersion.tool_name).where(LISTED, ToolVersion.tool_name.in_(names))
+    known = set(session.scalars(query))
+    missing = [name for name in dict.fromkeys(names) if name not in known]
+    if missing:
+        raise NotFound(
+            f"There is no tool of {len(missing)} of the names.",
+            [Finding(("names",), f'there is no tool "{name}"') for name in missing],
+        )

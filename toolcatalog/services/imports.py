@@ -1,0 +1,185 @@
+"""Taking in many definitions at once: all or nothing, or each for itself.
+
+It goes in batches, so that memory stays flat.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
+
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.orm import Session
+
+from toolcatalog.core import definition as definitions
+from toolcatalog.core.definition import Definition
+from toolcatalog.core.merge import is_same
+from toolcatalog.errors import Finding, ImportRejected
+from toolcatalog.models import Tool, ToolVersion
+from toolcatalog.services import rows, tools
+from toolcatalog.services.changes import Journal
+from toolcatalog.sources.definitions import Item, Source
+
+# Enough that the time goes into rows and not into round trips; some 2 MB of definitions.
+BATCH = 500
+# After so many changes the planner's statistics, which weigh search words too, are out of date.
+ANALYZE_FROM = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a document: `created`, `updated`, `unchanged` or `failed`. `index` counts from 0."""
+
+    index: int
+    tool_name: str | None
+    version: str | None
+    result: str
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(slots=True)
+class _Known:
+    """A tool that a batch touches, and all its versions, those added by the batch too."""
+
+    tool: Tool
+    versions: list[ToolVersion]
+
+
+def take_in(
+    journal: Journal, items: Iterable[Item], *, overwrite: bool = False, partial: bool = False
+) -> Iterator[Result]:
+    """Write definitions, yielding a result for each as it is written.
+
+    A version that is there is left as it is when it says the same, replaced with `overwrite`, and an error
+    without. What is retired is restored by being imported with `overwrite`.
+
+    Raises:
+        ImportRejected: at the end, when anything failed and not `partial`; the caller rolls back.
+        ConcurrentChange: when another transaction holds one of the tools for long.
+    """
+    failed: list[Result] = []
+    seen: set[tuple[str, str]] = set()
+    for batch in _batches(enumerate(items), BATCH):
+        known = _lock(journal.session, [item.definition.tool_name for _, item in batch if item.definition])
+        for index, item in batch:
+            result = _take_one(journal, known, seen, index, item, overwrite=overwrite)
+            if result.result == "failed":
+                failed.append(result)
+            yield result
+        journal.forget_rows()
+    if failed and not partial:
+        raise ImportRejected(
+            f"{len(failed)} of the definitions cannot be imported, so nothing was written.",
+            [replace(each, path=(one.index, *each.path)) for one in failed for each in one.findings],
+        )
+
+
+Element = TypeVar("Element")
+
+
+def _batches(elements: Iterable[Element], size: int) -> Iterator[list[Element]]:
+    iterator = iter(elements)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _lock(session: Session, names: list[str]) -> dict[str, _Known]:
+    """Lock the tools of these names, making those that are not there, in one order for all writers."""
+    if not names:
+        return {}
+    ordered = sorted(set(names))
+    query = select(Tool).where(Tool.tool_name.in_(ordered)).order_by(Tool.tool_name).with_for_update()
+    found = {tool.tool_name: tool for tool in session.scalars(query)}
+    missing = [name for name in ordered if name not in found]
+    if missing:
+        made = session.scalars(insert(Tool).returning(Tool), [{"tool_name": name} for name in missing])
+        found |= {tool.tool_name: tool for tool in made}
+    known = {name: _Known(tool, []) for name, tool in found.items()}
+    old = [tool.id for name, tool in found.items() if name not in missing]
+    if old:
+        query_versions = select(ToolVersion).where(ToolVersion.tool_id.in_(old)).options(*tools.whole())
+        for row in session.scalars(query_versions):
+            known[row.tool_name].versions.append(row)
+    return known
+
+
+def _take_one(
+    journal: Journal,
+    known: dict[str, _Known],
+    seen: set[tuple[str, str]],
+    index: int,
+    item: Item,
+    *,
+    overwrite: bool,
+) -> Result:
+    definition = item.definition
+    if definition is None:
+        return Result(index, None, None, "failed", item.findings)
+    key = (definition.tool_name, definition.version)
+    if key in seen:
+        return _failed(index, definition, "is in this import twice, with the same version")
+    seen.add(key)
+    entry = known[definition.tool_name]
+    row = next((each for each in entry.versions if each.version == definition.version), None)
+    if row is None:
+        row = tools.add_version(journal, entry.tool, entry.versions, definition)
+        entry.versions.append(row)
+        _set_source(row, item.source)
+        return Result(index, *key, "created")
+    return _take_again(journal, row, index, item, definition, overwrite=overwrite)
+
+
+def _take_again(
+    journal: Journal, row: ToolVersion, index: int, item: Item, definition: Definition, *, overwrite: bool
+) -> Result:
+    before, after = definitions.to_document(rows.read(row)), definitions.to_document(definition)
+    if row.retired_at is None and is_same(before, after) and _is_from(row, item.source):
+        return Result(index, row.tool_name, row.version, "unchanged")
+    if not overwrite:
+        return _failed(index, definition, "is there already and differs: import with overwrite to replace it")
+    if row.retired_at is not None:
+        row.retired_at = None
+        journal.record(row, "restored", None, before)
+    if not tools.overwrite(journal, row, before, definition) and not _is_from(row, item.source):
+        journal.record(row, "updated", before, after)
+    _set_source(row, item.source)
+    return Result(index, row.tool_name, row.version, "updated")
+
+
+def _is_from(row: ToolVersion, source: Source | None) -> bool:
+    """Tell whether a row came from a source; None, an import by hand, takes it as it is."""
+    return source is None or (row.source_path, row.source_sha256) == (source.path, source.sha256)
+
+
+def _failed(index: int, definition: Definition, message: str) -> Result:
+    finding = Finding(("tool_name",), f'"{definition.tool_name}" {definition.version} {message}')
+    return Result(index, definition.tool_name, definition.version, "failed", (finding,))
+
+
+def _set_source(row: ToolVersion, source: Source | None) -> None:
+    if source is not None:
+        row.source_kind, row.source_path, row.source_sha256 = "file", source.path, source.sha256
+
+
+def refresh_statistics(session: Session) -> None:
+    """Have the planner look at the tables again; after a large import, before the next search."""
+    session.execute(text("ANALYZE tools, tool_versions, capabilities, patterns, search_words"))
+
+
+def known_files(session: Session) -> dict[str, str]:
+    """Return path and hash of each file that live tools came from."""
+    query = (
+        select(ToolVersion.source_path, func.min(ToolVersion.source_sha256))
+        .where(ToolVersion.source_kind == "file", ToolVersion.retired_at.is_(None))
+        .group_by(ToolVersion.source_path)
+    )
+    return {path: sha256 for path, sha256 in session.execute(query) if path and sha256}
+
+
+def count(results: Iterable[Result]) -> dict[str, int]:
+    """Count results by what became of the documents."""
+    counter = Counter(one.result for one in results)
+    return {kind: counter[kind] for kind in ("created", "updated", "unchanged", "failed")}

@@ -1,0 +1,98 @@
+"""Lists of tools: filtered, ordered, a page at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
+from sqlalchemy.orm import Session, joinedload
+
+from toolcatalog.core.filters import Filters
+from toolcatalog.models import Capability, CatalogState, ToolVersion
+from toolcatalog.services import tools
+
+LISTED = and_(ToolVersion.is_latest, ToolVersion.retired_at.is_(None))
+# Where a page ends: the values that it is ordered by, of its last row.
+Position = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a list; `total` counts the whole list, `next` is None on the last page."""
+
+    rows: list[ToolVersion]
+    total: int
+    revision: int
+    next: Position | None
+
+
+def conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    """Say filters in SQL. All tools that are not retired pass an empty one."""
+    wanted: list[ColumnElement[bool]] = [LISTED]
+    if filters.version is not None:
+        wanted = [ToolVersion.retired_at.is_(None), ToolVersion.version == filters.version]
+    for name, column in _COLUMNS.items():
+        if (value := getattr(filters, name)) is not None:
+            wanted.append(column == value)
+    if filters.capability is not None:
+        wanted.append(ToolVersion.id.in_(_having(filters.capability)))
+    if filters.tag is not None:
+        wanted.append(ToolVersion.tags.contains([filters.tag]))
+    if filters.updated_since is not None:
+        wanted.append(ToolVersion.updated_at >= filters.updated_since)
+    return wanted
+
+
+_COLUMNS = {
+    "platform": ToolVersion.platform,
+    "category": ToolVersion.category,
+    "status": ToolVersion.status,
+    "enabled": ToolVersion.enabled,
+    "name": ToolVersion.tool_name,
+}
+
+
+def _having(capability: str) -> Select[int]:
+    return select(Capability.tool_version_id).where(Capability.capability_name == capability)
+
+
+def page(
+    session: Session, filters: Filters, *, sort: str, after: Position | None, limit: int, whole: bool
+) -> Page:
+    """Return one page of a list; `after` None is the first. Not `whole`: without capabilities."""
+    wanted = conditions(filters)
+    count = select(func.count()).select_from(ToolVersion).where(*wanted).scalar_subquery()
+    revision, total = session.execute(select(CatalogState.revision, count)).one()
+    options = tools.whole() if whole else [joinedload(ToolVersion.change, innerjoin=True)]
+    query = select(ToolVersion).where(*wanted).options(*options)
+    found = list(session.scalars(ordered(query, sort, after).limit(limit + 1)))
+    rows = found[:limit]
+    more = len(found) > limit
+    return Page(rows, total, revision, position(rows[-1], sort) if more else None)
+
+
+def ordered(query: Select[Any], sort: str, after: Position | None) -> Select[Any]:
+    """Order a query, and begin it after a position of that order."""
+    key = _key(sort)
+    if sort.startswith("-"):
+        query = query.order_by(*(column.desc() for column in key))
+        return query if after is None else query.where(tuple_(*key) < tuple_(*after))
+    query = query.order_by(*key)
+    return query if after is None else query.where(tuple_(*key) > tuple_(*after))
+
+
+def position(row: ToolVersion, sort: str) -> Position:
+    """Return where a row stands in an order."""
+    return tuple(getattr(row, column.key) for column in _key(sort))
+
+
+def position_types(sort: str) -> tuple[type, ...]:
+    """Return the types of a position's values."""
+    return tuple(column.type.python_type for column in _key(sort))
+
+
+def _key(sort: str) -> tuple[Any, ...]:
+    if sort.lstrip("-") == "updated_at":
+        return (ToolVersion.updated_at, ToolVersion.tool_name)
+    return (ToolVersion.tool_name,)

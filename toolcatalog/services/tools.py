@@ -1,0 +1,349 @@
+"""Reading and changing one tool at a time. Functions flush; whoever opened the journal commits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm.interfaces import ORMOption
+
+from toolcatalog.core import definition as definitions
+from toolcatalog.core import versions
+from toolcatalog.core.definition import Definition, Document
+from toolcatalog.core.merge import is_same
+from toolcatalog.errors import AlreadyExists, Finding, InvalidDefinition, NotFound
+from toolcatalog.models import Capability, Tool, ToolVersion
+from toolcatalog.services import rows
+from toolcatalog.services.changes import Journal
+
+# Raises when the version that is about to be changed is not the one that the caller means.
+Precondition = Callable[[ToolVersion], None]
+_MAX_ID = 2**63 - 1
+
+Query = TypeVar("Query", bound=Select[Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A tool as a caller names it: by id or by name. Exactly one of the two is set."""
+
+    id: int | None = None
+    name: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read digits as an id (no name is digits alone), anything else as a name."""
+        return cls(id=int(text)) if re.fullmatch(r"[0-9]{1,19}", text) else cls(name=text)
+
+    def __str__(self) -> str:
+        return f"tool {self.id}" if self.name is None else f'tool "{self.name}"'
+
+    def matches(self, query: Query) -> Query:
+        """Narrow a query for tools to this one."""
+        if self.name is not None:
+            return query.where(Tool.tool_name == self.name)
+        return query.where(Tool.id == (self.id if self.id is not None and self.id <= _MAX_ID else -1))
+
+
+def whole() -> Iterable[ORMOption]:
+    """Load versions with all that an answer needs, in two queries however many they are."""
+    return (
+        joinedload(ToolVersion.change, innerjoin=True),
+        selectinload(ToolVersion.capabilities).joinedload(Capability.patterns),
+    )
+
+
+def get(session: Session, reference: Reference, version: str | None = None) -> ToolVersion:
+    """Return a live version of a tool, whole; `version` None means the latest.
+
+    Raises:
+        NotFound: saying whether the tool is unknown, retired, or has no such version.
+    """
+    query = reference.matches(select(ToolVersion).join(Tool, Tool.id == ToolVersion.tool_id))
+    wanted = ToolVersion.is_latest if version is None else ToolVersion.version == version
+    row = session.scalar(query.where(wanted).options(*whole()))
+    if row is None:
+        raise _no_such(session, reference, version)
+    if row.retired_at is not None:
+        raise _retired(row)
+    return row
+
+
+def _no_such(session: Session, reference: Reference, version: str | None) -> NotFound:
+    if version is not None and session.scalar(reference.matches(select(Tool))) is not None:
+        return NotFound(f'The {reference} has no version "{version}".')
+    return NotFound(f"There is no {reference}.")
+
+
+def _retired(row: ToolVersion) -> NotFound:
+    return NotFound(
+        f'Version "{row.version}" of the tool "{row.tool_name}" was retired on '
+        f"{rows.timestamp(row.retired_at) if row.retired_at else ''}; a restore brings it back."
+    )
+
+
+def get_identity(session: Session, reference: Reference) -> Tool:
+    """Return a tool's identity, which is there also when all its versions are retired.
+
+    Raises:
+        NotFound: when no such tool ever was.
+    """
+    tool = session.scalar(reference.matches(select(Tool)))
+    if tool is None:
+        raise NotFound(f"There is no {reference}.")
+    return tool
+
+
+def list_versions(session: Session, reference: Reference) -> list[ToolVersion]:
+    """Return the live versions of a tool, the newest first, whole.
+
+    Raises:
+        NotFound: when there is no such tool, or it is retired.
+    """
+    tool = get_identity(session, reference)
+    query = select(ToolVersion).where(ToolVersion.tool_id == tool.id, ToolVersion.retired_at.is_(None))
+    found = list(session.scalars(query.options(*whole())))
+    if not found:
+        raise NotFound(f"The {reference} is retired; a restore brings it back.")
+    return sorted(found, key=lambda row: versions.sort_key(row.version), reverse=True)
+
+
+def lock(session: Session, reference: Reference) -> list[ToolVersion]:
+    """Lock a tool for a change and return all its versions, live and retired, whole.
+
+    Raises:
+        NotFound: when there is no such tool.
+        ConcurrentChange: at once, when another transaction holds it.
+    """
+    query = reference.matches(select(Tool)).with_for_update(nowait=True)
+    tool = session.scalar(query)
+    if tool is None:
+        raise NotFound(f"There is no {reference}.")
+    found = select(ToolVersion).where(ToolVersion.tool_id == tool.id).options(*whole())
+    return list(session.scalars(found))
+
+
+def create(journal: Journal, definition: Definition) -> ToolVersion:
+    """Add a tool, or a version of one that is there; the newest version becomes the latest.
+
+    Raises:
+        AlreadyExists: when the tool has that version, live or retired.
+        ConcurrentChange: when somebody else adds the same tool at this moment.
+    """
+    session = journal.session
+    reference = Reference(name=definition.tool_name)
+    tool = session.scalar(reference.matches(select(Tool)).with_for_update(nowait=True))
+    if tool is None:
+        tool = Tool(tool_name=definition.tool_name)
+        session.add(tool)
+        session.flush()
+        return add_version(journal, tool, [], definition)
+    known = list(session.scalars(select(ToolVersion).where(ToolVersion.tool_id == tool.id)))
+    for row in known:
+        if row.version == definition.version:
+            raise _exists(row)
+    return add_version(journal, tool, known, definition)
+
+
+def _exists(row: ToolVersion) -> AlreadyExists:
+    what = f'The tool "{row.tool_name}" has a version "{row.version}"'
+    if row.retired_at is not None:
+        return AlreadyExists(f"{what}, which is retired: restore it, or choose another version.")
+    return AlreadyExists(f"{what}: change that one, or choose another version.")
+
+
+def add_version(
+    journal: Journal, tool: Tool, known: list[ToolVersion], definition: Definition
+) -> ToolVersion:
+    """Add a version to a locked tool; `known` are all its versions. It becomes the latest if it is newer."""
+    row = ToolVersion(
+        tool_id=tool.id,
+        tool_name=tool.tool_name,
+        version=definition.version,
+        source_kind="api",
+        is_latest=False,
+        created_by=journal.actor.name,
+    )
+    rows.write(row, definition)
+    if _becomes_latest(row, known):
+        _make_latest(journal.session, row, known)
+    journal.session.add(row)
+    journal.record(row, "created", None, definitions.to_document(definition))
+    return row
+
+
+def _becomes_latest(row: ToolVersion, known: list[ToolVersion]) -> bool:
+    latest = next((other for other in known if other.is_latest), None)
+    return latest is None or latest.retired_at is not None or versions.is_newer(row.version, latest.version)
+
+
+def _make_latest(session: Session, row: ToolVersion, known: list[ToolVersion]) -> None:
+    for other in known:
+        if other.is_latest and other is not row:
+            other.is_latest = False
+            session.flush()  # before the other becomes the latest: there is one at any time
+    row.is_latest = True
+
+
+def replace(
+    journal: Journal,
+    reference: Reference,
+    version: str | None,
+    change: Callable[[Document], Document],
+    precondition: Precondition | None = None,
+) -> ToolVersion:
+    """Change a live version of a tool; a changed `version` field makes a new version and keeps the old.
+
+    `change` is given the version's document and returns what it is to become. A change that changes
+    nothing is no change.
+
+    Raises:
+        NotFound: when there is no such live version.
+        InvalidDefinition: when the result is not a definition, or has another name.
+        AlreadyExists: when the new version is there already.
+    """
+    known = lock(journal.session, reference)
+    row = _live(known, reference, version)
+    if precondition is not None:
+        precondition(row)
+    before = definitions.to_document(rows.read(row))
+    definition = definitions.from_document(change(before))
+    if definition.tool_name != row.tool_name:
+        raise InvalidDefinition(
+            "A tool keeps its name.",
+            [
+                Finding(
+                    ("tool_name",),
+                    f'is "{row.tool_name}" and stays so: create another tool, and retire this one',
+                )
+            ],
+        )
+    if definition.version != row.version:
+        return _derive(journal, known, row, definition)
+    overwrite(journal, row, before, definition)
+    return row
+
+
+def _derive(
+    journal: Journal, known: list[ToolVersion], row: ToolVersion, definition: Definition
+) -> ToolVersion:
+    for other in known:
+        if other.version == definition.version:
+            raise _exists(other)
+    return add_version(journal, Tool(id=row.tool_id, tool_name=row.tool_name), known, definition)
+
+
+def overwrite(journal: Journal, row: ToolVersion, before: Document, definition: Definition) -> bool:
+    """Make a locked version say something else; returns whether that changed anything."""
+    after = definitions.to_document(definition)
+    if is_same(after, before):
+        return False
+    row.capabilities.clear()
+    journal.session.flush()  # the old names go before the new ones come
+    rows.write(row, definition)
+    row.updated_at = func.now()
+    journal.record(row, _action(before, after), before, after)
+    return True
+
+
+def _action(before: Document, after: Document) -> str:
+    if not is_same({**before, "enabled": after["enabled"]}, after):
+        return "updated"
+    return "enabled" if after["enabled"] else "disabled"
+
+
+def _live(known: list[ToolVersion], reference: Reference, version: str | None) -> ToolVersion:
+    """Choose the version meant, the latest one for None, of a tool's versions."""
+    wanted = [row for row in known if (row.is_latest if version is None else row.version == version)]
+    if not wanted:
+        raise NotFound(f'The {reference} has no version "{version}".')
+    if wanted[0].retired_at is not None:
+        raise _retired(wanted[0])
+    return wanted[0]
+
+
+def roll_back(
+    journal: Journal, reference: Reference, version: str, precondition: Precondition | None = None
+) -> ToolVersion:
+    """Make a live version the latest again, whatever is newer. It stays so until a newer one is added.
+
+    Raises:
+        NotFound: when there is no such live version.
+    """
+    known = lock(journal.session, reference)
+    row = _live(known, reference, version)
+    latest = _live(known, reference, None)
+    if precondition is not None:
+        precondition(latest)
+    if latest is not row:
+        _make_latest(journal.session, row, known)
+        before, after = (definitions.to_document(rows.read(each)) for each in (latest, row))
+        row.updated_at = func.now()
+        journal.record(row, "rolled_back", before, after)
+    return row
+
+
+def retire(
+    journal: Journal, reference: Reference, version: str | None, precondition: Precondition | None = None
+) -> None:
+    """Take a version of a tool, or for None all of them, out of the catalog; nothing is lost.
+
+    When the latest version goes, the newest that is left becomes the latest.
+
+    Raises:
+        NotFound: when there is no such live version.
+    """
+    known = lock(journal.session, reference)
+    row = _live(known, reference, version)
+    if precondition is not None:
+        precondition(row)
+    live = [each for each in known if each.retired_at is None]
+    going = live if version is None else [row]
+    for each in going:
+        each.retired_at = func.now()
+        journal.record(each, "retired", definitions.to_document(rows.read(each)), None)
+    left = [each for each in live if each not in going]
+    if row.is_latest and left:
+        _make_latest(journal.session, _newest(left), known)
+
+
+def _newest(candidates: list[ToolVersion]) -> ToolVersion:
+    return max(candidates, key=lambda row: versions.sort_key(row.version))
+
+
+def restore(journal: Journal, reference: Reference, version: str | None) -> ToolVersion:
+    """Bring back a retired version, or for None the versions that were retired last, together.
+
+    What is live already is left as it is, so that asking twice does no harm.
+
+    Raises:
+        NotFound: when there is no such version.
+    """
+    known = lock(journal.session, reference)
+    coming = _to_restore(known, reference, version)
+    for row in coming:
+        row.retired_at = None
+        row.updated_at = func.now()
+        journal.record(row, "restored", None, definitions.to_document(rows.read(row)))
+    others = [row for row in known if row not in coming]
+    newest = _newest(coming) if coming else None
+    if newest is not None and not any(row.is_latest for row in coming) and _becomes_latest(newest, others):
+        _make_latest(journal.session, newest, known)
+    journal.session.flush()
+    return _live(known, reference, version)
+
+
+def _to_restore(known: list[ToolVersion], reference: Reference, version: str | None) -> list[ToolVersion]:
+    if version is not None:
+        wanted = [row for row in known if row.version == version]
+        if not wanted:
+            raise NotFound(f'The {reference} has no version "{version}".')
+        return [row for row in wanted if row.retired_at is not None]
+    latest = next(row for row in known if row.is_latest)
+    if latest.retired_at is None:
+        return []
+    return [row for row in known if row.retired_at == latest.retired_at]

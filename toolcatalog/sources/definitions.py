@@ -1,0 +1,75 @@
+"""From texts to definitions: YAML and JSON, one or many, each with what is wrong with it and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from toolcatalog.core import definition as definitions
+from toolcatalog.core import json_text
+from toolcatalog.core.definition import ADDED_FIELDS, Definition
+from toolcatalog.errors import Finding, Path
+from toolcatalog.sources.documents import DocumentError, read_documents
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file that a definition came from: its path below the tools folder, and the SHA-256 of its bytes."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One document: its definition, or None and the findings that say why not."""
+
+    definition: Definition | None
+    findings: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    source: Source | None = None
+
+
+def read_yaml(text: bytes, *, file: str | None = None, source: Source | None = None) -> Iterator[Item]:
+    """Yield an item for each `---` document, and for each member of one that is a list.
+
+    A text that cannot be read any further gives a last item that says so. `file` is the name for messages.
+    """
+    try:
+        for document in read_documents(text):
+            for path, value in _members(document.value):
+                definition, report = definitions.read(value)
+                errors, warnings = (
+                    tuple(replace(each, file=file, line=document.line_of(path + each.path)) for each in found)
+                    for found in (report.errors, report.warnings)
+                )
+                yield Item(definition, errors, warnings, source)
+    except DocumentError as error:
+        yield Item(None, (Finding(error.path, str(error), file, error.line),), source=source)
+
+
+def read_json(text: bytes) -> Iterator[Item]:
+    """Yield an item for an object, or for each member of an array.
+
+    Fields that the catalog adds to its answers are ignored, so that an answer can be sent back.
+
+    Raises:
+        InvalidDocument: when the text is not JSON.
+    """
+    for _, value in _members(json_text.loads(text)):
+        definition, report = definitions.read(without_added_fields(value))
+        yield Item(definition, tuple(report.errors), tuple(report.warnings))
+
+
+def without_added_fields(value: Any) -> Any:
+    """Return a document without what the catalog adds to it in its answers."""
+    if not isinstance(value, dict):
+        return value
+    return {name: item for name, item in value.items() if name not in ADDED_FIELDS}
+
+
+def _members(value: Any) -> Iterable[tuple[Path, Any]]:
+    if isinstance(value, list):
+        return [((index,), member) for index, member in enumerate(value)]
+    return [((), value)]

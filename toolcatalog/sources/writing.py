@@ -1,0 +1,40 @@
+"""Writing documents as YAML that the reader here, and any other, reads back as the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import yaml
+
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Writer(_Dumper):  # type: ignore[misc]
+    """Puts in quotes what a YAML 1.2 reader would take for a number; PyYAML itself minds YAML 1.1."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write a value again where it occurs again: an alias is short, and hard to read."""
+        return True
+
+
+_Writer.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|0o[0-7]+$|0x[0-9a-fA-F]+$"),
+    list("-+.0123456789"),
+)
+
+
+def _float(writer: Any, value: float) -> Any:
+    """Write a float as Python does: PyYAML writes 1e+16 in a way that YAML 1.2 reads as a string."""
+    return writer.represent_scalar("tag:yaml.org,2002:float", repr(value))
+
+
+_Writer.add_representer(float, _float)
+
+
+def yaml_texts(documents: Iterable[Any]) -> Iterator[str]:
+    """Yield each document as YAML text, with the `---` that separates it from the one before."""
+    for document in documents:
+        yield "---\n" + yaml.dump(document, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=110)
