@@ -1,0 +1,17 @@
+"""gunicorn's settings, from the same environment as the service's own."""
+
+from toolcatalog import settings
+
+_settings = settings.load()
+
+bind = (
+    f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
+)
+workers = _settings.workers
+worker_class = "gthread"
+threads = _settings.threads
+# Longer than a load balancer in front keeps its connections, so that it is not the server who closes first.
+keepalive = 75
+graceful_timeout = 30
+# A worker that gives no sign for so long is killed; its threads may take as long as they want.
+timeout = 60

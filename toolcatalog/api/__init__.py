@@ -1,0 +1,55 @@
+"""HTTP in, HTTP out: the routes, their contract in OpenAPI, and errors as problem documents."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, redirect
+from flask_smorest import Blueprint
+from flask_swagger_ui import get_swaggerui_blueprint
+from marshmallow import ValidationError
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+import toolcatalog
+from toolcatalog.api import changes, exchange, formats, health, problems, search, tools, versions
+from toolcatalog.errors import CatalogError, Finding
+from toolcatalog.schemas import answers
+
+DOCS = "/api/v1/docs"
+_OPENAPI = "/api/v1/openapi.json"
+BLUEPRINTS: tuple[Blueprint, ...] = (
+    tools.blueprint,
+    versions.blueprint,
+    search.blueprint,
+    exchange.blueprint,
+    changes.blueprint,
+    formats.blueprint,
+    health.blueprint,
+)
+
+
+def register(app: Flask) -> None:
+    """Give an application its routes, its OpenAPI document, and its errors."""
+    app.config |= {
+        "API_TITLE": "Tool Catalog",
+        "API_VERSION": toolcatalog.__version__,
+        "OPENAPI_VERSION": "3.1.0",
+        "OPENAPI_URL_PREFIX": "/api/v1",
+    }
+    api = problems.ProblemApi(app)
+    for name, schema in answers.components().items():
+        api.spec.components.schema(name, schema)
+    for blueprint in BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    app.register_blueprint(get_swaggerui_blueprint(DOCS, _OPENAPI, config={"app_name": "Tool Catalog"}))
+    app.register_error_handler(CatalogError, problems.answer_catalog_error)
+    app.register_error_handler(ValidationError, _answer_body_error)
+    app.add_url_rule("/", "start", _start)
+
+
+def _start() -> WerkzeugResponse:
+    """Lead who opens the service in a browser to the page where it can be tried."""
+    return redirect(f"{DOCS}/")
+
+
+def _answer_body_error(error: ValidationError) -> Response:
+    findings = [Finding((str(name),), str(text)) for name, text in error.messages_dict.items()]
+    return problems.problem(422, "invalid", "The body is not valid.", findings)

@@ -1,0 +1,69 @@
+"""What a view needs from around it: the database, who asks, and the request's id."""
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from flask import Flask, Response, current_app, g, request
+from sqlalchemy.orm import Session
+
+from toolcatalog.db import Database
+from toolcatalog.listener import Listener
+from toolcatalog.services.changes import Actor, Journal
+
+_KEY = "toolcatalog"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts that views use, made once for an application."""
+
+    database: Database
+    listener: Listener
+    require_if_match: bool
+    waiting_places: threading.Semaphore
+
+
+def install(app: Flask, context: Context) -> None:
+    """Give an application its context, and each of its requests an id."""
+    app.extensions[_KEY] = context
+    app.before_request(_take_request_id)
+    app.after_request(_answer_request_id)
+
+
+def current() -> Context:
+    """Return the context of the application that answers this request."""
+    context: Context = current_app.extensions[_KEY]
+    return context
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """Open a session on one snapshot of the catalog."""
+    with current().database.read() as session:
+        yield session
+
+
+@contextmanager
+def changing() -> Iterator[Journal]:
+    """Open a journal in the name of whoever asks; it is closed and committed when the block ends."""
+    with current().database.write() as session:
+        journal = Journal(session, Actor("anonymous", g.request_id))
+        yield journal
+        journal.close()
+
+
+def _take_request_id() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _answer_request_id(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.request_id
+    return response

@@ -1,0 +1,160 @@
+"""Definitions in and out: validate, import, export."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from flask import Response, request
+from flask_smorest import Blueprint
+
+from toolcatalog.api import bodies
+from toolcatalog.api.answers import JSON, answer
+from toolcatalog.api.context import changing, current, reading
+from toolcatalog.api.operations import operation
+from toolcatalog.api.problems import as_errors
+from toolcatalog.api.tools import Query
+from toolcatalog.core import definition as definitions
+from toolcatalog.core import json_text
+from toolcatalog.core.definition import Document
+from toolcatalog.core.kinds import Report
+from toolcatalog.schemas.answers import listed, ref, shape
+from toolcatalog.schemas.queries import ExportBody, ExportQuery, ImportQuery, ToolQuery
+from toolcatalog.services import exports, imports, rows, tools
+from toolcatalog.services.imports import Result
+from toolcatalog.services.tools import Reference
+from toolcatalog.sources.writing import yaml_texts
+
+blueprint = Blueprint("exchange", __name__, url_prefix="/api/v1/tools")
+
+_ONE_OR_MANY = {"anyOf": [ref("ToolDefinition"), listed(ref("ToolDefinition"))]}
+_YAML = "application/yaml"
+
+
+@operation(blueprint, "POST", "/validate", body=ref("ToolDefinition"), yaml=True, answers=ref("Validation"))
+def validate_definition() -> Response:
+    """Say what is wrong or doubtful with a definition; changes nothing."""
+    item = bodies.one_item()
+    return answer(
+        {
+            "valid": item.definition is not None,
+            "errors": as_errors(item.findings),
+            "warnings": as_errors(item.warnings),
+        }
+    )
+
+
+@operation(
+    blueprint, "POST", "/<reference>/validate", query=ToolQuery, body=ref("ToolChanges"), optional_body=True,
+    answers=ref("Validation"),
+)  # fmt: skip
+def validate_change(query: Query, reference: str) -> Response:
+    """Say what a PUT of the fields given would make wrong or doubtful; without a body, what is so now."""
+    body = bodies.json_object() if request.content_length else {}
+    with reading() as session:
+        row = tools.get(session, Reference.parse(reference), query.get("version"))
+        document = definitions.to_document(rows.read(row))
+    return answer(_validation({**document, **body}))
+
+
+def _validation(document: Document) -> dict[str, Any]:
+    report: Report = definitions.read(document)[1]
+    return {
+        "valid": not report.errors,
+        "errors": as_errors(report.errors),
+        "warnings": as_errors(report.warnings),
+    }
+
+
+@operation(
+    blueprint, "POST", "/import", query=ImportQuery, body=_ONE_OR_MANY, yaml=True, answers=ref("Import"),
+    problems=(409,),
+)  # fmt: skip
+def import_tools(query: Query) -> Response:
+    """Take in definitions, one or many, as YAML or JSON: all or nothing, or `partial` each for itself."""
+    items = bodies.items()
+    with changing() as journal:
+        results = list(
+            imports.take_in(
+                journal,
+                items,
+                overwrite=query["overwrite"],
+                partial=query["partial_"] or query["dry_run"],
+            )
+        )
+        if query["dry_run"]:
+            journal.discard()
+    if len(journal.change_ids) >= imports.ANALYZE_FROM:
+        with current().database.write() as session:
+            imports.refresh_statistics(session)
+    return answer(_import_answer(results, dry_run=query["dry_run"]))
+
+
+def _import_answer(results: list[Result], *, dry_run: bool) -> dict[str, Any]:
+    return {
+        **imports.count(results),
+        "dry_run": dry_run,
+        "results": [
+            {
+                "index": one.index,
+                "tool_name": one.tool_name,
+                "version": one.version,
+                "result": one.result,
+                "errors": as_errors(one.findings),
+            }
+            for one in results
+        ],
+    }
+
+
+_EXPORT: dict[str, Any] = {
+    "answers": listed(ref("ToolDefinition")), "content_types": (_YAML, JSON),
+}  # fmt: skip
+
+
+@operation(blueprint, "GET", "/export", query=ExportQuery, problems=(404,), **_EXPORT)
+def export_tools(query: Query) -> Response:
+    """Give out the latest definitions as they go back in: of all tools, or of named ones."""
+    return _export(query.get("names"), query["format"])
+
+
+@operation(
+    blueprint, "POST", "/export", problems=(404,),
+    body=shape(
+        {
+            "names": listed({"type": "string", "minLength": 1, "maxLength": 100}) | {"maxItems": 10_000},
+            "format": {"enum": ["yaml", "json"]},
+        },
+        optional=("names", "format"),
+    ),
+    **_EXPORT,
+)  # fmt: skip
+def export_named_tools() -> Response:
+    """Give out the latest definitions of many named tools."""
+    body = ExportBody().load(bodies.json_object())
+    return _export(body.get("names"), body["format"])
+
+
+def _export(names: list[str] | None, format_: str) -> Response:
+    if names is not None:
+        with reading() as session:
+            exports.check_names(session, names)
+    texts = _yaml(names) if format_ == "yaml" else _json(names)
+    return Response(texts, mimetype=_YAML if format_ == "yaml" else JSON)
+
+
+def _yaml(names: list[str] | None) -> Iterator[str]:
+    with reading() as session:
+        yield from yaml_texts(exports.documents(session, names))
+
+
+def _json(names: list[str] | None) -> Iterator[str]:
+    with reading() as session:
+        yield from _array(json_text.dumps(document) for document in exports.documents(session, names))
+
+
+def _array(texts: Iterable[str]) -> Iterator[str]:
+    yield "["
+    for place, text in enumerate(texts):
+        yield f",\n{text}" if place else text
+    yield "]\n"

@@ -1,0 +1,99 @@
+"""Errors as answers: RFC 9457 problem documents, with a code for programs and a sentence for people."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from flask import Response, g
+from flask_smorest import Api
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from toolcatalog import errors
+from toolcatalog.core import json_text
+from toolcatalog.errors import CatalogError, Finding, dotted
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[type[CatalogError], HTTPStatus] = {
+    errors.InvalidDocument: HTTPStatus.BAD_REQUEST,
+    errors.InvalidDefinition: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.InvalidQuery: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.AlreadyExists: HTTPStatus.CONFLICT,
+    errors.ConcurrentChange: HTTPStatus.CONFLICT,
+    errors.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
+    errors.ImportRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+RETRY_AFTER_SECONDS = 2
+
+
+def problem(status: int, code: str, detail: str, findings: Sequence[Finding] = ()) -> Response:
+    """Make a problem document (RFC 9457, section 3)."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        "request_id": g.request_id,
+    }
+    if findings:
+        body["errors"] = as_errors(findings)
+    response = Response(json_text.dumps(body), status=status, mimetype="application/problem+json")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def as_errors(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    """Write findings as they stand in answers; `line` only where the text had lines."""
+    return [
+        {"path": dotted(each.path), "message": each.message} | ({"line": each.line} if each.line else {})
+        for each in findings
+    ]
+
+
+class ProblemApi(Api):  # type: ignore[misc] - flask-smorest has no types
+    """flask-smorest's Api, whose errors are problem documents too."""
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer an error of Flask, of webargs (its `data`), or one that nobody foresaw."""
+        status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+        code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+        messages = (getattr(error, "data", None) or {}).get("messages")
+        if messages is not None:
+            response = problem(status, "invalid", "The request is not valid.", list(_flattened(messages)))
+        else:
+            response = problem(status, code, _sentence(error))
+        for name, value in error.get_headers():
+            if name.lower() not in ("content-type", "content-length"):
+                response.headers[name] = value
+        return response
+
+
+def _flattened(messages: dict[str, Any], path: errors.Path = ()) -> Iterable[Finding]:
+    """Turn the messages of webargs, `{location: {field: [message]}}`, into findings."""
+    for location in messages.values():
+        for name, found in location.items():
+            texts = found if isinstance(found, list) else [str(each) for each in found.values()]
+            yield from (Finding((*path, name), str(each)) for each in texts)
+
+
+def _sentence(error: HTTPException) -> str:
+    if isinstance(error, RequestEntityTooLarge):
+        return "The body is larger than MAX_BODY_BYTES allows. Send less at a time, or have the limit raised."
+    if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "Something went wrong here, not in your request. It was logged with this request id."
+    return error.description or error.name
+
+
+def answer_catalog_error(error: CatalogError) -> Response:
+    """Answer one of the catalog's own errors."""
+    status = STATUS[type(error)]
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s: %s", error, error.__cause__, extra={"request_id": g.request_id})
+    return problem(status, error.code, str(error), error.findings)

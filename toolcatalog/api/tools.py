@@ -1,0 +1,195 @@
+"""Tools: lists, single ones, and their changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Response
+from flask_smorest import Blueprint
+
+from toolcatalog.api import answers, bodies, cursors
+from toolcatalog.api.answers import answer, answer_tool, precondition
+from toolcatalog.api.context import changing, reading
+from toolcatalog.api.operations import PAGE_HEADERS, operation
+from toolcatalog.core import definition as definitions
+from toolcatalog.core.definition import Document
+from toolcatalog.core.filters import Filters
+from toolcatalog.core.merge import merge_patch
+from toolcatalog.schemas.answers import listed, ref, shape
+from toolcatalog.schemas.queries import SUMMARY_FIELDS, ListQuery, ToolQuery
+from toolcatalog.services import listing, rows, tools
+from toolcatalog.services.changes import current_revision
+from toolcatalog.services.tools import Reference
+
+blueprint = Blueprint("tools", __name__, url_prefix="/api/v1/tools")
+
+_TOOLS = listed(ref("Tool"))
+_LIST_NAMES = (
+    "platform",
+    "category",
+    "status",
+    "enabled",
+    "capability",
+    "tag",
+    "name",
+    "version",
+    "updated_since",
+)
+
+Query = Mapping[str, Any]
+
+
+@operation(blueprint, "GET", "", query=ListQuery, answers=_TOOLS, headers=PAGE_HEADERS)
+def list_tools(query: Query) -> Response:
+    """List the latest version of each tool, filtered, ordered, a page at a time."""
+    return answer_page(query)
+
+
+@operation(blueprint, "GET", "/platform/<platform>", query=ListQuery, answers=_TOOLS, headers=PAGE_HEADERS)
+def list_tools_of_platform(query: Query, platform: str) -> Response:
+    """List the tools of a platform."""
+    return answer_page({**query, "platform": platform})
+
+
+@operation(blueprint, "GET", "/category/<category>", query=ListQuery, answers=_TOOLS, headers=PAGE_HEADERS)
+def list_tools_of_category(query: Query, category: str) -> Response:
+    """List the tools of a category."""
+    return answer_page({**query, "category": category})
+
+
+def filters_of(query: Query) -> Filters:
+    """Return the filters among the parameters of a question."""
+    return Filters(**{name: query.get(name) for name in _LIST_NAMES})
+
+
+def fields_of(query: Query) -> list[str] | None:
+    """Return the fields that a question asks for; None for all."""
+    chosen: list[str] | None = query.get("fields_")
+    return chosen or (list(SUMMARY_FIELDS) if query["view"] == "summary" else None)
+
+
+def bound(query: Query) -> dict[str, Any]:
+    """Return the parameters that a cursor is bound to: which tools, and in which order."""
+    return {name: query.get(name) for name in (*_LIST_NAMES, "sort", "q")}
+
+
+def answer_page(query: Query) -> Response:
+    """Answer the page of a list that a question asks for."""
+    sort, fields = query["sort"], fields_of(query)
+    types = listing.position_types(sort)
+    with reading() as session:
+        page = listing.page(
+            session,
+            filters_of(query),
+            sort=sort,
+            after=cursors.read(query.get("cursor"), bound(query), types),
+            limit=query["limit"],
+            whole=fields is None or "capabilities" in fields,
+        )
+        found = [answers.chosen(rows.answer(row), fields) for row in page.rows]
+    following = cursors.make(page.next, bound(query))
+    return answers.with_page_headers(answer(found, revision=page.revision), page.total, following)
+
+
+@operation(blueprint, "GET", "/<reference>", query=ToolQuery, answers=ref("Tool"))
+def get_tool(query: Query, reference: str) -> Response:
+    """Return one tool, whole, by id or name."""
+    return _one(Reference.parse(reference), query.get("version"))
+
+
+@operation(blueprint, "GET", "/name/<name>", query=ToolQuery, answers=ref("Tool"))
+def get_tool_by_name(query: Query, name: str) -> Response:
+    """Return one tool, whole, by name; also one whose name is a word of a path here."""
+    return _one(Reference(name=name), query.get("version"))
+
+
+def _one(reference: Reference, version: str | None) -> Response:
+    with reading() as session:
+        row = tools.get(session, reference, version)
+        return answer(rows.answer(row), revision=current_revision(session))
+
+
+@operation(
+    blueprint, "POST", "", body=ref("ToolDefinition"), status=201, answers=ref("Tool"), problems=(409,)
+)
+def create_tool() -> Response:
+    """Add a tool, or a version of one that is there."""
+    definition = definitions.from_document(bodies.json_object())
+    with changing() as journal:
+        row = tools.create(journal, definition)
+    return answer_tool(row, status=201)
+
+
+_CHANGE: dict[str, Any] = {
+    "query": ToolQuery, "answers": ref("Tool"), "conditional": True, "problems": (409,),
+}  # fmt: skip
+
+
+@operation(blueprint, "PUT", "/<reference>", body=ref("ToolChanges"), **_CHANGE)
+def replace_fields(query: Query, reference: str) -> Response:
+    """Replace the fields given. Another `version` makes a new version, and keeps this one."""
+    body = bodies.json_object()
+    return _change(query, reference, lambda document: {**document, **body})
+
+
+@operation(blueprint, "PATCH", "/<reference>", body=ref("ToolPatch"), **_CHANGE)
+def patch_tool(query: Query, reference: str) -> Response:
+    """Merge a JSON merge patch (RFC 7396) into a tool: null removes a field."""
+    body = bodies.json_object()
+    return _change(query, reference, lambda document: merge_patch(document, body))
+
+
+@operation(blueprint, "PATCH", "/<reference>/enable", **_CHANGE)
+def enable_tool(query: Query, reference: str) -> Response:
+    """Let a tool be used."""
+    return _change(query, reference, lambda document: {**document, "enabled": True})
+
+
+@operation(blueprint, "PATCH", "/<reference>/disable", **_CHANGE)
+def disable_tool(query: Query, reference: str) -> Response:
+    """Keep a tool from being used; it stays in the catalog."""
+    return _change(query, reference, lambda document: {**document, "enabled": False})
+
+
+def _change(query: Query, reference: str, change: Callable[[Document], Document]) -> Response:
+    with changing() as journal:
+        row = tools.replace(journal, Reference.parse(reference), query.get("version"), change, precondition())
+    return answer_tool(row)
+
+
+@operation(
+    blueprint, "POST", "/<reference>/rollback", body=shape({"version": {"type": "string", "minLength": 1}}),
+    answers=ref("Tool"), conditional=True, problems=(409,),
+)  # fmt: skip
+def roll_tool_back(reference: str) -> Response:
+    """Make an earlier version the latest, as a new change."""
+    version = bodies.required_text(bodies.json_object(), "version")
+    with changing() as journal:
+        row = tools.roll_back(journal, Reference.parse(reference), version, precondition())
+    return answer_tool(row)
+
+
+@operation(
+    blueprint,
+    "DELETE",
+    "/<reference>",
+    query=ToolQuery,
+    status=204,
+    answers=None,
+    conditional=True,
+    problems=(409,),
+)
+def retire_tool(query: Query, reference: str) -> Response:
+    """Take a tool, or one version of it, out of the catalog. Nothing is lost: a restore brings it back."""
+    with changing() as journal:
+        tools.retire(journal, Reference.parse(reference), query.get("version"), precondition())
+    return Response(status=204)
+
+
+@operation(blueprint, "POST", "/<reference>/restore", query=ToolQuery, answers=ref("Tool"), problems=(409,))
+def restore_tool(query: Query, reference: str) -> Response:
+    """Bring back what was retired last, or one version."""
+    with changing() as journal:
+        row = tools.restore(journal, Reference.parse(reference), query.get("version"))
+    return answer_tool(row)

@@ -1,0 +1,173 @@
+"""The command line: `toolcatalog serve | import | export | validate | db upgrade`.
+
+Exit codes: 0 done, 1 the definitions have errors, 2 wrong usage or setting, 3 the database cannot be used.
+Errors go to standard error, those of definitions as `file:line: path: message`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+import toolcatalog
+from toolcatalog import embedded, serve, settings, upgrade
+from toolcatalog.core import json_text
+from toolcatalog.errors import CatalogError, DatabaseUnavailable, Finding, ImportRejected, InvalidDocument
+from toolcatalog.reload import files
+from toolcatalog.services import exports, imports
+from toolcatalog.services.changes import Actor, Journal
+from toolcatalog.sources import definitions
+from toolcatalog.sources.definitions import Item
+from toolcatalog.sources.writing import yaml_texts
+
+INVALID, USAGE, DATABASE = 1, 2, 3
+
+PATHS = click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE_OR_FOLDER...",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(toolcatalog.__version__)
+def cli() -> None:
+    """Tool Catalog: which tool does this, may it be run here, what will it take."""
+
+
+@cli.command("serve")
+def serve_command() -> None:
+    """Serve the catalog over HTTP, with the embedded PostgreSQL if DATABASE_URL is not set."""
+    sys.exit(serve.run(settings.load()))
+
+
+@cli.group("db")
+def db_group() -> None:
+    """The database."""
+
+
+@db_group.command("upgrade")
+def upgrade_command() -> None:
+    """Bring the database up to the schema that this version needs."""
+    with embedded.database_url(settings.load().database_url) as url:
+        upgrade.to_head(url)
+    click.echo("The database is up to date.")
+
+
+@cli.command("validate")
+@PATHS
+def validate_command(paths: tuple[Path, ...]) -> None:
+    """Check definitions, without a database; exits with 1 if any has an error."""
+    checked = [item for path in _files(paths) for item in _read(path)]
+    errors = [finding for item in checked for finding in item.findings]
+    warnings = [finding for item in checked for finding in item.warnings]
+    _print_findings(errors)
+    _print_findings(warnings, "warning: ")
+    click.echo(f"{len(checked)} definitions, {len(errors)} errors, {len(warnings)} warnings.")
+    sys.exit(INVALID if errors else 0)
+
+
+@cli.command("import")
+@PATHS
+@click.option("--overwrite", is_flag=True, help="Replace what is there and differs.")
+@click.option("--partial", is_flag=True, help="Import the good ones although others fail.")
+@click.option("--dry-run", is_flag=True, help="Say what would become of them, and write nothing.")
+def import_command(paths: tuple[Path, ...], *, overwrite: bool, partial: bool, dry_run: bool) -> None:
+    """Import definitions: all of them or, if one fails, none."""
+    found = _files(paths)
+    size = sum(path.stat().st_size for path in found)
+    with serve.open_database(settings.load()) as (_, database):
+        try:
+            with database.write() as session:
+                journal = Journal(session, Actor("cli"))
+                with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
+                    items = _with_progress(found, bar)
+                    results = list(
+                        imports.take_in(journal, items, overwrite=overwrite, partial=partial or dry_run)
+                    )
+                if dry_run:
+                    journal.discard()
+                journal.close()
+        except ImportRejected as rejected:
+            _print_findings(rejected.findings)
+            raise
+        if len(journal.change_ids) >= imports.ANALYZE_FROM:
+            with database.write() as session:
+                imports.refresh_statistics(session)
+    _print_findings(finding for one in results for finding in one.findings)
+    counts = ", ".join(f"{count} {kind}" for kind, count in imports.count(results).items())
+    click.echo(f"{counts}.{' Nothing was written: a dry run.' if dry_run else ''}")
+    sys.exit(INVALID if imports.count(results)["failed"] else 0)
+
+
+@cli.command("export")
+@click.argument("names", nargs=-1)
+@click.option("--format", "format_", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@click.option("--output", type=click.File("w", encoding="utf-8", atomic=True), default="-", help="A file.")
+def export_command(names: tuple[str, ...], format_: str, output: IO[str]) -> None:
+    """Export the latest definitions, of all tools or of the NAMES, as they go back in."""
+    with serve.open_database(settings.load()) as (_, database), database.read() as session:
+        if names:
+            exports.check_names(session, names)
+        documents = exports.documents(session, names or None)
+        if format_ == "json":
+            output.write(json_text.dumps(list(documents)) + "\n")
+        else:
+            output.writelines(yaml_texts(documents))
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    """List the files that are named, and those in the folders that are named."""
+    found = [each for path in paths for each in (files.find(path) if path.is_dir() else [path])]
+    if not found:
+        raise click.UsageError("There are no YAML files (*.yaml, *.yml) in these folders.")
+    return found
+
+
+def _read(path: Path) -> Iterator[Item]:
+    if path.suffix == ".json":
+        try:
+            yield from definitions.read_json(path.read_bytes())
+        except InvalidDocument as error:
+            yield Item(None, (Finding((), str(error), str(path)),))
+    else:
+        yield from definitions.read_yaml(path.read_bytes(), file=str(path))
+
+
+def _with_progress(paths: list[Path], bar: Any) -> Iterator[Item]:
+    for path in paths:
+        yield from _read(path)
+        bar.update(path.stat().st_size)
+
+
+def _print_findings(findings: Iterable[Finding], prefix: str = "") -> None:
+    for finding in findings:
+        click.echo(f"{prefix}{finding}", err=True)
+
+
+def main() -> None:
+    """Run the command line; whatever a user can act on ends in one line and an exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        cli()
+    except settings.InvalidSetting as error:
+        _fail(str(error), USAGE)
+    except (embedded.CannotStart, upgrade.OutOfDate, DatabaseUnavailable) as error:
+        _fail(str(error), DATABASE)
+    except SQLAlchemyError as error:
+        _fail(f"The database cannot be used: {str(error.__cause__ or error).strip()}", DATABASE)
+    except CatalogError as error:
+        _fail(str(error), INVALID)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"toolcatalog: {message}", err=True)
+    sys.exit(code)

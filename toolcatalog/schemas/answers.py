@@ -1,0 +1,163 @@
+"""The shapes of answers, for the OpenAPI document: JSON Schema of what the views send.
+
+A tool's own fields come from the format (`core.definition`); the rest is described here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from toolcatalog.core import definition
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+NUMBER: Schema = {"type": "integer"}
+SWITCH: Schema = {"type": "boolean"}
+TIME: Schema = {"type": "string", "format": "date-time"}
+
+
+def ref(name: str) -> Schema:
+    """Refer to a schema of the document's components."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def listed(item: Schema) -> Schema:
+    """An array of what is given."""
+    return {"type": "array", "items": item}
+
+
+def shape(fields: dict[str, Schema], optional: Collection[str] = ()) -> Schema:
+    """An object with exactly these fields."""
+    required = [name for name in fields if name not in optional]
+    return {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
+
+
+def nullable(schema: Schema) -> Schema:
+    """What is given, or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+_ADDED: dict[str, Schema] = {
+    "id": NUMBER,
+    "revision": NUMBER,
+    "is_latest": SWITCH,
+    "created_at": TIME,
+    "updated_at": TIME,
+    "created_by": TEXT,
+    "updated_by": TEXT,
+    "source": {
+        "oneOf": [
+            shape({"kind": {"const": "file"}, "path": TEXT, "sha256": TEXT}),
+            shape({"kind": {"const": "api"}}),
+        ]
+    },
+}
+
+
+def _definition() -> Schema:
+    schema = definition.json_schema()
+    del schema["$schema"]
+    return schema
+
+
+def _changes_of_definition() -> Schema:
+    """Any of a definition's fields, none of them needed."""
+    return {key: value for key, value in _definition().items() if key != "required"}
+
+
+def _tool() -> Schema:
+    schema = _definition()
+    schema["title"] = "Tool"
+    schema["properties"] |= _ADDED
+    del schema["additionalProperties"], schema["required"]  # `fields=` may choose any
+    return schema
+
+
+_FIELD_ERROR = shape({"path": TEXT, "message": TEXT, "line": NUMBER}, optional=("line",))
+_IMPORT_RESULT = shape(
+    {
+        "index": NUMBER,
+        "tool_name": nullable(TEXT),
+        "version": nullable(TEXT),
+        "result": {"enum": ["created", "updated", "unchanged", "failed"]},
+        "errors": listed(_FIELD_ERROR),
+    }
+)
+_PROBLEM = shape(
+    {
+        "type": TEXT,
+        "title": TEXT,
+        "status": NUMBER,
+        "code": TEXT,
+        "detail": TEXT,
+        "request_id": TEXT,
+        "errors": listed(_FIELD_ERROR),
+    },
+    optional=("errors",),
+)
+_IMPORT = shape(
+    {
+        "created": NUMBER,
+        "updated": NUMBER,
+        "unchanged": NUMBER,
+        "failed": NUMBER,
+        "dry_run": SWITCH,
+        "results": listed(_IMPORT_RESULT),
+    }
+)
+_ACTIONS = ("created", "updated", "enabled", "disabled", "rolled_back", "retired", "restored")
+_CHANGE = shape(
+    {
+        "revision": NUMBER,
+        "tool_id": NUMBER,
+        "tool_name": TEXT,
+        "version": TEXT,
+        "action": {"enum": list(_ACTIONS)},
+        "actor": TEXT,
+        "at": TIME,
+        "request_id": nullable(TEXT),
+        "before": nullable({"type": "object"}),
+        "after": nullable({"type": "object"}),
+    }
+)
+_ONE_DIFFERENCE = shape(
+    {"op": {"enum": ["add", "remove", "replace"]}, "path": TEXT, "from": {}, "to": {}},
+    optional=("from", "to"),
+)
+_HEALTH = shape(
+    {
+        "status": {"enum": ["healthy", "degraded", "unhealthy"]},
+        "version": TEXT,
+        "uptime": {"type": "number"},
+        "database": shape({"status": {"enum": ["up", "down"]}}),
+        "tools": nullable(NUMBER),
+    }
+)
+
+
+def components() -> dict[str, Schema]:
+    """Return the schemas of the OpenAPI document by name."""
+    tool = _tool()
+    reasons = {
+        "score": {"type": "number"},
+        "matches": listed(shape({"field": TEXT, "words": listed(TEXT)})),
+    }
+    return {
+        "ToolDefinition": _definition(),
+        "ToolChanges": _changes_of_definition(),
+        "ToolPatch": {"type": "object", "description": "A JSON merge patch (RFC 7396) of a tool definition."},
+        "Tool": tool,
+        "Hit": tool | {"title": "Hit", "properties": {**tool["properties"], **reasons}},
+        "Problem": _PROBLEM,
+        "Validation": shape(
+            {"valid": SWITCH, "errors": listed(_FIELD_ERROR), "warnings": listed(_FIELD_ERROR)}
+        ),
+        "Import": _IMPORT,
+        "Capability": shape({"capability_name": TEXT, "tool_count": NUMBER, "description": nullable(TEXT)}),
+        "Change": _CHANGE,
+        "Changes": shape({"changes": listed(ref("Change")), "revision": NUMBER}),
+        "Difference": shape({"from": TEXT, "to": TEXT, "changes": listed(_ONE_DIFFERENCE)}),
+        "Health": _HEALTH,
+    }

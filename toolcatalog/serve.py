@@ -1,0 +1,148 @@
+"""Running the service: the embedded database where none is set, the catalog, gunicorn as a child.
+
+This process holds the embedded PostgreSQL, and so must not be a gunicorn master: that would fork it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from toolcatalog import db, embedded, upgrade
+from toolcatalog.db import Database
+from toolcatalog.reload import files
+from toolcatalog.services.changes import Actor
+from toolcatalog.settings import PROJECT_ROOT, InvalidSetting, Settings
+
+_HEALTHY_WITHIN_SECONDS = 60
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[tuple[str, Database]]:
+    """Open the catalog's database, the embedded one if none is set; gives its URL too.
+
+    The embedded one is brought up to date; another is only checked, since others may be using it.
+
+    Raises:
+        OutOfDate: when the database that is set needs `toolcatalog db upgrade`.
+        CannotStart: when the embedded PostgreSQL does not start.
+    """
+    with embedded.database_url(settings.database_url) as url:
+        if settings.database_url is None:
+            upgrade.to_head(url)
+        else:
+            upgrade.check(url)
+        database = db.connect(
+            url,
+            pool_size=1,
+            max_overflow=0,
+            statement_timeout_ms=settings.db_statement_timeout_ms,
+            application_name="toolcatalog cli",
+        )
+        try:
+            yield url, database
+        finally:
+            database.engine.dispose()
+
+
+def run(settings: Settings) -> int:
+    """Serve until a signal ends it; returns gunicorn's exit code."""
+    _check_port(settings.host, settings.port)
+    with open_database(settings) as (url, database):
+        _load_catalog(database, settings.tools_dir)
+        database.engine.dispose()
+        return _run_gunicorn(settings, url)
+
+
+def _check_port(host: str, port: int) -> None:
+    """Say at once that a port is taken; gunicorn would try for five seconds."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InvalidSetting("PORT", str(port), f"{host}:{port}: {error.strerror}") from error
+
+
+def _load_catalog(database: Database, folder: Path) -> None:
+    paths = files.find(folder)
+    if not paths:
+        click.echo(f"No definitions (*.yaml) in {folder}: the catalog has what it had.", err=True)
+        return
+    with click.progressbar(length=len(paths), label=f"Loading {folder}", file=sys.stderr) as bar:
+        applied = files.apply(database, folder, Actor("file"), on_file=lambda _: bar.update(1))
+    for finding in applied.findings:
+        click.echo(str(finding), err=True)
+    counts = ", ".join(f"{count} {kind}" for kind, count in applied.counts.items() if count) or "nothing new"
+    click.echo(f"{len(paths)} files in {folder}: {counts}.", err=True)
+
+
+def _run_gunicorn(settings: Settings, url: str) -> int:
+    config = PROJECT_ROOT / "deploy" / "gunicorn.conf.py"
+    environment = {**os.environ, "DATABASE_URL": url, "PYTHONPATH": str(PROJECT_ROOT)}
+    child = subprocess.Popen(  # noqa: S603 - our own interpreter and files
+        [sys.executable, "-m", "gunicorn", "--config", str(config), "wsgi:app"], env=environment
+    )  # fmt: skip
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    if _wait_until_healthy(child, settings):
+        _greet(settings)
+    return child.wait()
+
+
+def _wait_until_healthy(child: subprocess.Popen[bytes], settings: Settings) -> bool:
+    deadline = time.monotonic() + _HEALTHY_WITHIN_SECONDS
+    while child.poll() is None and time.monotonic() < deadline:
+        if _health(settings) is not None:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _health(settings: Settings) -> dict[str, object] | None:
+    try:
+        with urllib.request.urlopen(f"{_address(settings)}/health", timeout=2) as response:  # noqa: S310 - ours
+            found: dict[str, object] = json.load(response)
+            return found
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def _address(settings: Settings) -> str:
+    """Return the service's address as seen from this machine; a wildcard includes loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
+    return f"http://{host}:{settings.port}"
+
+
+def _greet(settings: Settings) -> None:
+    health = _health(settings) or {}
+    address = _address(settings)
+    click.echo(
+        f"""
+Tool Catalog {health.get("version")} serves {health.get("tools")} tools at {address}
+
+  Try it in a browser   {address}/api/v1/docs/
+  List tools            curl -s '{address}/api/v1/tools?view=summary'
+  Ask for one           curl -s '{address}/api/v1/tools/search?q=disk+is+full&fields=tool_name'
+  Stop                  Ctrl-C
+""",
+        err=True,
+    )
