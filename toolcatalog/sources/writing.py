@@ -33,6 +33,18 @@ def _float(writer: Any, value: float) -> Any:
 
 _Writer.add_representer(float, _float)
 
+# Line breaks to YAML 1.1, where PyYAML folds; characters like others to YAML 1.2; refused by the reader here.
+_SEPARATORS = re.compile("[\x85\u2028\u2029]")
+
+
+def _text(writer: Any, value: str) -> Any:
+    """Write a text as PyYAML does, and what two readers would not take alike as escapes in double quotes."""
+    style = '"' if _SEPARATORS.search(value) else None
+    return writer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Writer.add_representer(str, _text)
+
 
 def yaml_texts(documents: Iterable[Any]) -> Iterator[str]:
     """Yield each document as YAML text, with the `---` that separates it from the one before."""
