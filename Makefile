@@ -15,7 +15,7 @@ run: $(VENV)/run.installed ## serve the catalog on http://127.0.0.1:3005, on an 
 	@exec $(BIN)/toolcatalog serve
 
 test: $(VENV)/dev.installed ## run the tests against a real PostgreSQL, with line coverage
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report=term -m "not slow"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term -m "not slow"
 
 test-slow: $(VENV)/dev.installed ## run the tests that take long or need more programs
 	$(BIN)/python -m pytest -m slow

@@ -210,13 +210,14 @@ Record = TypeVar("Record", Definition, Capability, Pattern)
 def to_document(record: Definition | Capability | Pattern) -> Document:
     """Write a definition, or a part of one, as a plain document.
 
-    Fields are in the format's order, `capabilities` and `patterns` are maps by name, and what is unset or
-    empty is left out; reading the result gives an equal value.
+    Fields are in the format's order, `capabilities` and `patterns` are maps by name, and what is unset, or
+    empty as it is by default, is left out; reading the result gives an equal value.
     """
     return {
         field.name: _written(value)
         for field in dataclasses.fields(record)
-        if (value := getattr(record, field.name)) is not None and value != [] and value != {}
+        if (value := getattr(record, field.name)) is not None
+        and (value or field.default_factory is dataclasses.MISSING)
     }
 
 

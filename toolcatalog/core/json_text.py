@@ -37,6 +37,8 @@ def loads(text: bytes) -> Any:
             parse_float=_finite,
             parse_int=_integer,
         )
+        if _SUSPICIOUS.search(decoded) or "\x00" in decoded:
+            _refuse_unstorable(value)
     except UnicodeDecodeError as error:
         raise InvalidDocument(f"The text is not UTF-8: byte {error.start} cannot be read.") from error
     except json.JSONDecodeError as error:
@@ -45,8 +47,6 @@ def loads(text: bytes) -> Any:
         ) from error
     except RecursionError as error:
         raise InvalidDocument("The JSON is nested too deeply.") from error
-    if _SUSPICIOUS.search(decoded) or "\x00" in decoded:
-        _refuse_unstorable(value)
     return value
 
 

@@ -18,11 +18,21 @@ from toolcatalog.errors import Finding, Path
 
 # Control, format and separator characters other than the plain space: they would let two names look
 # alike, or break a line of a log. A tool's name stands in URLs, so no slash either.
-_UNPRINTABLE = r"\x00-\x1f\x7f-\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff0-\uffff"
+_UNPRINTABLE = (
+    r"\x00-\x1f\x7f-\xa0\xad\u061c\u1680\u180e\u2000-\u200f"
+    r"\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufff0-\uffff"
+)
 _EDGE, _INNER = rf"[^/ {_UNPRINTABLE}]", rf"[^/{_UNPRINTABLE}]"
-LABEL = rf"^{_EDGE}({_INNER}*{_EDGE})?$"
+# To Python, `$` is also before a line break at the end; in JSON Schema's dialect the rest changes nothing.
+_END = r"$(?!\n)"
+LABEL = rf"^{_EDGE}({_INNER}*{_EDGE})?{_END}"
 # "." and ".." are path segments that every HTTP client removes (RFC 3986, 5.2.4); digits alone are an id.
-TOOL_NAME = rf"^(?!\.{{1,2}}$)(?![0-9]+$){_EDGE}({_INNER}*{_EDGE})?$"
+TOOL_NAME = rf"^(?!\.{{1,2}}$)(?![0-9]+$){_EDGE}({_INNER}*{_EDGE})?{_END}"
+
+# Compiling a longer one can take Python seconds; those that people write for IPv6 have 1,100.
+MAX_REGEX_LENGTH = 2_000
+# The reader of YAML goes 50 deep, and a free value begins at most nine deep: what is exported is read again.
+MAX_FREE_DEPTH = 40
 
 
 @dataclass(slots=True)
@@ -158,6 +168,8 @@ class Formula(Kind):
 
     compile: Callable[[str], object]
     format: str
+    min_length: int = 1
+    max_length: int = MAX_LENGTH
 
     def read(self, value: Any, path: Path, report: Report) -> Any:
         if not isinstance(value, str):
@@ -170,7 +182,8 @@ class Formula(Kind):
         return value
 
     def schema(self) -> dict[str, Any]:
-        return {"type": "string", "format": self.format, "minLength": 1, "maxLength": MAX_LENGTH}
+        schema = {"type": "string", "format": self.format, "maxLength": self.max_length}
+        return schema | {"minLength": self.min_length} if self.min_length else schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,18 +204,20 @@ CONDITION = Formula(compile_condition, "condition")
 
 
 def check_regex(text: str) -> None:
-    """Refuse what Python's `re` cannot compile.
+    """Refuse what Python's `re` cannot compile, or not soon.
 
     Raises:
-        ExpressionError: with the position, in one sentence.
+        ExpressionError: in one sentence, with the position where there is one.
     """
+    if len(text) > MAX_REGEX_LENGTH:
+        raise ExpressionError(f"is {len(text)} characters long; {MAX_REGEX_LENGTH} are allowed")
     try:
         re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise ExpressionError(f"is not a regular expression: {error}") from error
 
 
-REGEX = Formula(check_regex, "regex")
+REGEX = Formula(check_regex, "regex", min_length=0, max_length=MAX_REGEX_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +238,25 @@ class ListOf(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Anything(Kind):
-    """Any JSON value, kept as written."""
+    """Any JSON value that is not nested too deeply, kept as written."""
 
     def read(self, value: Any, path: Path, report: Report) -> Any:
+        if _is_deeper(value, MAX_FREE_DEPTH):
+            report.error(path, f"is nested more than {MAX_FREE_DEPTH} deep")
         return value
 
     def schema(self) -> dict[str, Any]:
         return {}
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
+
+
+_ANYTHING = Anything()
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,11 +277,10 @@ class Map(Kind):
         return {name: self._read_field(name, item, path, report) for name, item in value.items()}
 
     def _read_field(self, name: str, value: Any, path: Path, report: Report) -> Any:
-        kind = self.fields.get(name)
+        kind = self.fields.get(name, _ANYTHING if self.free else None)
         if kind is not None:
             return kind.read(value, (*path, name), report)
-        if not self.free:
-            report.error((*path, name), f"is not a field here; {nearest(name, list(self.fields))}")
+        report.error((*path, name), f"is not a field here; {nearest(name, list(self.fields))}")
         return value
 
     def schema(self) -> dict[str, Any]:

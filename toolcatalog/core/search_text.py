@@ -24,8 +24,6 @@ MIN_TYPO = 4
 
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
-# The stemmer behind PostgreSQL's `english` dictionary, so that words match here when they match there.
-_STEMMER = snowballstemmer.stemmer("english")
 
 
 def fields(definition: Definition) -> Iterator[tuple[str, Path, str]]:
@@ -66,11 +64,11 @@ def matches(definition: Definition, words: Iterable[str]) -> list[dict[str, obje
 
     A field's word answers one of `words` when both have the same stem.
     """
-    wanted = {stem(word): word for word in words}
+    wanted = [(word, stem(word)) for word in words]
     found: list[dict[str, object]] = []
     for _, path, text in fields(definition):
         stems = {stem(word) for word in split(text)}
-        if answered := [word for key, word in wanted.items() if key in stems]:
+        if answered := [word for word, key in wanted if key in stems]:
             found.append({"field": dotted(path), "words": answered})
     return found
 
@@ -87,8 +85,12 @@ def vocabulary(text: str) -> set[str]:
 
 @lru_cache(maxsize=20_000)
 def stem(word: str) -> str:
-    """Reduce a word to what it shares with its other forms (`processes` and `process`)."""
-    return str(_STEMMER.stemWord(word))
+    """Reduce a word to what it shares with its other forms (`processes` and `process`).
+
+    The stemmer is the one behind PostgreSQL's `english` dictionary, so that words match here when they match
+    there. It holds the word that it works on, so threads cannot share one; to make one costs a microsecond.
+    """
+    return str(snowballstemmer.stemmer("english").stemWord(word))
 
 
 def _words_of_name(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 # semver.org, clause 9: a pre-release is a series of dot-separated identifiers after a hyphen.
-_SEMVER = re.compile(r"v?(\d+\.\d+\.\d+)-([0-9A-Za-z.-]+)(?:\+[0-9A-Za-z.-]+)?")
+_SEMVER = re.compile(r"v?([0-9]+\.[0-9]+\.[0-9]+)-([0-9A-Za-z.-]+)(?:\+[0-9A-Za-z.-]+)?")
 
 
 def sort_key(version: str) -> tuple[Any, ...]:
