@@ -15,3 +15,5 @@ keepalive = 75
 graceful_timeout = 30
 # A worker that gives no sign for so long is killed; its threads may take as long as they want.
 timeout = 60
+# It would listen under the home folder, which a service's user need not have, for commands nobody here sends.
+control_socket_disable = True

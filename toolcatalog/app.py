@@ -25,6 +25,7 @@ def create_app(settings: Settings) -> Flask:
         )
     log.configure(settings.log_level)
     app = Flask("toolcatalog", static_folder=None)
+    app.url_map.merge_slashes = False  # a path that is not quite one of ours is none of ours
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     database = db.connect(
         settings.database_url,

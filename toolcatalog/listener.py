@@ -31,6 +31,11 @@ class Listener:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def revision(self) -> int:
+        """The newest revision heard of; 0 before the first, and before the thread was started."""
+        return self._revision
+
     def wait_for_after(self, revision: int, timeout_seconds: float) -> bool:
         """Wait until a revision after this one is committed; False when none was in that time."""
         deadline = time.monotonic() + timeout_seconds

@@ -34,9 +34,11 @@ def upgrade() -> None:
     op.create_index(
         "ix_search_words_trigrams",
         "search_words",
-        [sa.literal_column("word gin_trgm_ops")],
+        ["word"],
         unique=False,
         postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+        postgresql_ops={"word": "gin_trgm_ops"},
     )
     op.create_table(
         "tools",
@@ -95,7 +97,10 @@ def upgrade() -> None:
             "search",
             postgresql.TSVECTOR(),
             sa.Computed(
-                "setweight(to_tsvector('english', search_texts[1]), 'A') || setweight(to_tsvector('english', search_texts[2]), 'B') || setweight(to_tsvector('english', search_texts[3]), 'C') || setweight(to_tsvector('english', search_texts[4]), 'D')",
+                "setweight(to_tsvector('english', search_texts[1]), 'A') || "
+                "setweight(to_tsvector('english', search_texts[2]), 'B') || "
+                "setweight(to_tsvector('english', search_texts[3]), 'C') || "
+                "setweight(to_tsvector('english', search_texts[4]), 'D')",
                 persisted=True,
             ),
             nullable=False,
@@ -174,9 +179,11 @@ def upgrade() -> None:
     op.create_index(
         "ix_tool_versions_name_trigrams",
         "tool_versions",
-        [sa.literal_column("tool_name gin_trgm_ops")],
+        ["tool_name"],
         unique=False,
         postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
+        postgresql_ops={"tool_name": "gin_trgm_ops"},
         postgresql_where=sa.text("is_latest AND retired_at IS NULL"),
     )
     op.create_index(
@@ -184,16 +191,18 @@ def upgrade() -> None:
         "tool_versions",
         ["search"],
         unique=False,
-        postgresql_using="gin",
         postgresql_where=sa.text("is_latest AND retired_at IS NULL"),
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
     )
     op.create_index(
         "ix_tool_versions_tags",
         "tool_versions",
         ["tags"],
         unique=False,
-        postgresql_using="gin",
         postgresql_where=sa.text("is_latest AND retired_at IS NULL"),
+        postgresql_using="gin",
+        postgresql_with={"fastupdate": "off"},
     )
     op.create_index(
         "uq_tool_versions_latest",

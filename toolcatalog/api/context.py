@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import NotFound
 
 from toolcatalog.db import Database
 from toolcatalog.listener import Listener
@@ -34,13 +35,19 @@ def install(app: Flask, context: Context) -> None:
     """Give an application its context, and each of its requests an id."""
     app.extensions[_KEY] = context
     app.before_request(_take_request_id)
+    app.before_request(_refuse_nul)
     app.after_request(_answer_request_id)
+
+
+def of(app: Flask) -> Context:
+    """Return the context of an application."""
+    context: Context = app.extensions[_KEY]
+    return context
 
 
 def current() -> Context:
     """Return the context of the application that answers this request."""
-    context: Context = current_app.extensions[_KEY]
-    return context
+    return of(current_app)
 
 
 @contextmanager
@@ -62,6 +69,12 @@ def changing() -> Iterator[Journal]:
 def _take_request_id() -> None:
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _refuse_nul() -> None:
+    """Answer at once what no name here can contain, and PostgreSQL could not even look for."""
+    if "\x00" in request.path:
+        raise NotFound("There is nothing at a path that contains NUL.")
 
 
 def _answer_request_id(response: Response) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from flask import Response, request
@@ -21,6 +22,7 @@ from toolcatalog.core.kinds import Report
 from toolcatalog.schemas.answers import listed, ref, shape
 from toolcatalog.schemas.queries import ExportBody, ExportQuery, ImportQuery, ToolQuery
 from toolcatalog.services import exports, imports, rows, tools
+from toolcatalog.services.changes import current_revision
 from toolcatalog.services.imports import Result
 from toolcatalog.services.tools import Reference
 from toolcatalog.sources.writing import yaml_texts
@@ -136,21 +138,18 @@ def export_named_tools() -> Response:
 
 
 def _export(names: list[str] | None, format_: str) -> Response:
-    if names is not None:
-        with reading() as session:
+    """Stream definitions from one snapshot, which stays open until the last of them is sent."""
+    with ExitStack() as opened:
+        session = opened.enter_context(reading())
+        if names is not None:
             exports.check_names(session, names)
-    texts = _yaml(names) if format_ == "yaml" else _json(names)
-    return Response(texts, mimetype=_YAML if format_ == "yaml" else JSON)
-
-
-def _yaml(names: list[str] | None) -> Iterator[str]:
-    with reading() as session:
-        yield from yaml_texts(exports.documents(session, names))
-
-
-def _json(names: list[str] | None) -> Iterator[str]:
-    with reading() as session:
-        yield from _array(json_text.dumps(document) for document in exports.documents(session, names))
+        revision = current_revision(session)
+        documents = exports.documents(session, names)
+        texts = yaml_texts(documents) if format_ == "yaml" else _array(map(json_text.dumps, documents))
+        response = Response(texts, mimetype=_YAML if format_ == "yaml" else JSON)
+        response.call_on_close(opened.pop_all().close)
+    response.headers["X-Catalog-Revision"] = str(revision)
+    return response
 
 
 def _array(texts: Iterable[str]) -> Iterator[str]:

@@ -81,7 +81,8 @@ def operation(
         documented["operationId"] = view.__name__
         decorated = blueprint.doc(**documented)(view)
         if query is not None:
-            decorated = blueprint.arguments(query, location="query", as_kwargs=False)(decorated)
+            # webargs would leave out parameters that it does not know; the schemas refuse them.
+            decorated = blueprint.arguments(query, location="query", unknown=None)(decorated)
         blueprint.add_url_rule(rule, view.__name__, decorated, methods=[method])
         return view
 

@@ -57,7 +57,7 @@ def as_errors(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     ]
 
 
-class ProblemApi(Api):  # type: ignore[misc] - flask-smorest has no types
+class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest has no types
     """flask-smorest's Api, whose errors are problem documents too."""
 
     def handle_http_exception(self, error: HTTPException) -> Response:

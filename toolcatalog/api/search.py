@@ -59,8 +59,10 @@ def list_capabilities(query: Query) -> Response:
     """List what the tools of the catalog can do, by name, with how many can."""
     after = cursors.read(query.get("cursor"), {}, (str,))
     with reading() as session:
-        found, revision = capabilities.page(session, after=after[0] if after else None, limit=query["limit"])
-    following = (found[-1].capability_name,) if len(found) == query["limit"] else None
+        found, more, revision = capabilities.page(
+            session, after=after[0] if after else None, limit=query["limit"]
+        )
+    following = (found[-1].capability_name,) if more else None
     response = answer([dataclasses.asdict(one) for one in found], revision=revision)
     return answers.with_page_headers(response, None, cursors.make(following, {}))
 

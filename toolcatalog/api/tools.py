@@ -77,6 +77,7 @@ def bound(query: Query) -> dict[str, Any]:
 def answer_page(query: Query) -> Response:
     """Answer the page of a list that a question asks for."""
     sort, fields = query["sort"], fields_of(query)
+    whole = fields is None or "capabilities" in fields
     types = listing.position_types(sort)
     with reading() as session:
         page = listing.page(
@@ -85,9 +86,9 @@ def answer_page(query: Query) -> Response:
             sort=sort,
             after=cursors.read(query.get("cursor"), bound(query), types),
             limit=query["limit"],
-            whole=fields is None or "capabilities" in fields,
+            whole=whole,
         )
-        found = [answers.chosen(rows.answer(row), fields) for row in page.rows]
+        found = [answers.chosen(rows.answer(row, whole=whole), fields) for row in page.rows]
     following = cursors.make(page.next, bound(query))
     return answers.with_page_headers(answer(found, revision=page.revision), page.total, following)
 

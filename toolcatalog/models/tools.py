@@ -30,7 +30,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from toolcatalog.core.definition import STATUSES
 from toolcatalog.core.search_text import WEIGHTS
-from toolcatalog.models.base import Base
+from toolcatalog.models.base import GIN, Base
 from toolcatalog.models.changes import Change
 
 # Byte order: the same on every host, whatever its locale, so that a cursor means the same everywhere.
@@ -59,6 +59,8 @@ class Tool(Base):
 class ToolVersion(Base):
     """One version of a tool. Exactly one version of a tool is its latest.
 
+    What belongs to it is loaded by the query that finds it (`services.tools.whole`), never on the way.
+
     `tool_name` stands here too, so that one index can filter and order a list; the foreign key over both
     columns keeps it true. `search_texts` is what full-text search reads, in the order of its weights A to D.
     """
@@ -83,12 +85,13 @@ class ToolVersion(Base):
         Index("ix_tool_versions_listed_enabled", "enabled", "tool_name", postgresql_where=_LISTED),
         Index("ix_tool_versions_listed_updated", "updated_at", "tool_name", postgresql_where=_LISTED),
         Index("ix_tool_versions_live_version", "version", "tool_name", postgresql_where=_LIVE),
-        Index("ix_tool_versions_tags", "tags", postgresql_using="gin", postgresql_where=_LISTED),
-        Index("ix_tool_versions_search", "search", postgresql_using="gin", postgresql_where=_LISTED),
+        Index("ix_tool_versions_tags", "tags", postgresql_where=_LISTED, **GIN),
+        Index("ix_tool_versions_search", "search", postgresql_where=_LISTED, **GIN),
         Index(
             "ix_tool_versions_name_trigrams",
-            text("tool_name gin_trgm_ops"),
-            postgresql_using="gin",
+            "tool_name",
+            **GIN,
+            postgresql_ops={"tool_name": "gin_trgm_ops"},
             postgresql_where=_LISTED,
         ),
     )
@@ -122,9 +125,9 @@ class ToolVersion(Base):
     change_id: Mapped[int] = mapped_column(ForeignKey("changes.id"))
     search_texts: Mapped[list[str]] = mapped_column(ARRAY(Text), deferred=True)
     capabilities: Mapped[list[Capability]] = relationship(
-        order_by="Capability.position", cascade="all, delete-orphan", passive_deletes=True
+        order_by="Capability.position", cascade="all, delete-orphan", passive_deletes=True, lazy="raise"
     )
-    change: Mapped[Change] = relationship()
+    change: Mapped[Change] = relationship(lazy="raise")
 
 
 class Capability(Base):
@@ -143,7 +146,7 @@ class Capability(Base):
     description: Mapped[str | None] = mapped_column(Text)
 
     patterns: Mapped[list[Pattern]] = relationship(
-        order_by="Pattern.position", cascade="all, delete-orphan", passive_deletes=True
+        order_by="Pattern.position", cascade="all, delete-orphan", passive_deletes=True, lazy="raise"
     )
 
 

@@ -21,17 +21,18 @@ class Summary:
     description: str | None
 
 
-def page(session: Session, *, after: str | None, limit: int) -> tuple[list[Summary], int]:
-    """Return capabilities by name, after a name, with the revision that they show."""
+def page(session: Session, *, after: str | None, limit: int) -> tuple[list[Summary], bool, int]:
+    """Return capabilities by name, after a name; whether there are more; and the revision that they show."""
     query = (
         select(Capability.capability_name, func.count(), func.min(Capability.description))
         .join(ToolVersion, ToolVersion.id == Capability.tool_version_id)
         .where(LISTED)
         .group_by(Capability.capability_name)
         .order_by(Capability.capability_name)
-        .limit(limit)
+        .limit(limit + 1)
     )
     if after is not None:
         query = query.where(Capability.capability_name > after)
     revision = current_revision(session)
-    return [Summary(*row) for row in session.execute(query)], revision
+    found = [Summary(*row) for row in session.execute(query)]
+    return found[:limit], len(found) > limit, revision

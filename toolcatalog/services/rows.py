@@ -50,8 +50,9 @@ def _pattern_rows(capability: Capability) -> list[PatternRow]:
     ]
 
 
-def read(row: ToolVersion) -> Definition:
-    """Return the definition that a row and its capabilities hold."""
+def read(row: ToolVersion, *, whole: bool = True) -> Definition:
+    """Return the definition that a row and its capabilities hold; not `whole`, without these."""
+    capabilities = row.capabilities if whole else ()
     return Definition(
         tool_name=row.tool_name,
         version=row.version,
@@ -64,18 +65,19 @@ def read(row: ToolVersion) -> Definition:
                     for pattern in capability.patterns
                 },
             )
-            for capability in row.capabilities
+            for capability in capabilities
         },
         **{name: getattr(row, name) for name in _SCALARS},
     )
 
 
-def answer(row: ToolVersion) -> Document:
+def answer(row: ToolVersion, *, whole: bool = True) -> Document:
     """Return a tool as it is answered: the definition, and what the catalog knows about it.
 
-    The maps and lists of the tool itself are always there, so that a client need not ask whether.
+    Not `whole`, its capabilities are not looked at, and seem to be none. The maps and lists of the tool
+    itself are always there, so that a client need not ask whether.
     """
-    definition = read(row)
+    definition = read(row, whole=whole)
     document = to_document(definition)
     return {
         "id": row.tool_id,

@@ -143,10 +143,12 @@ def _ranked(question: str, terms: list[_Term], part_of_name: str | None, filters
     wanted = listing.conditions(filters)
     scores: list[ColumnElement[Any]] = []
     if question.strip():
-        named = func.lower(ToolVersion.tool_name) == question.strip().lower()
-        wanted.append(or_(*(_SEARCH.bool_op("@@")(_tsquery(term)) for term in terms), named))
+        name = question.strip()
+        # The name itself, as it is written, since a name can be all stop words ("who"); each by its index.
+        answers = [_SEARCH.bool_op("@@")(_tsquery(term)) for term in terms]
+        wanted.append(or_(ToolVersion.tool_name == name, *answers))
         scores += [term.worth * _rank(term) for term in terms]
-        scores.append(case((named, _EXACT_NAME), else_=0.0))
+        scores.append(case((func.lower(ToolVersion.tool_name) == name.lower(), _EXACT_NAME), else_=0.0))
     if part_of_name is not None:
         wanted.append(ToolVersion.tool_name.icontains(part_of_name, autoescape=True))
         scores.append(func.similarity(ToolVersion.tool_name, part_of_name))

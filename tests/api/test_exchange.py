@@ -1,0 +1,185 @@
+"""Definitions in and out: validated, imported all or nothing or in part, exported, and back in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+from flask.testing import FlaskClient
+
+from tests.api.test_tools import TOOLS, made
+from tests.conftest import tool
+
+YAML = "application/yaml"
+
+
+def sent(client: FlaskClient, documents: Any, query: str = "") -> Any:
+    return client.post(f"{TOOLS}/import{query}", json=documents)
+
+
+def outcome(response: Any) -> list[tuple[str | None, str]]:
+    assert response.status_code == 200, response.json
+    return [(one["tool_name"], one["result"]) for one in response.json["results"]]
+
+
+def test_validate_says_what_is_wrong_and_what_is_doubtful_and_changes_nothing(client: FlaskClient) -> None:
+    good = client.post(f"{TOOLS}/validate", json=tool())
+    assert good.json == {"valid": True, "errors": [], "warnings": []}
+    doubtful = client.post(f"{TOOLS}/validate", json=tool(platform="linnux"))
+    assert doubtful.json == {
+        "valid": True,
+        "errors": [],
+        "warnings": [{"path": "platform", "message": '"linnux" is unusual; did you mean "linux"?'}],
+    }
+    text = "tool_name: x\ndescription: y\n\nplattform: linux\nplatform: linux\ncategory: system\n"
+    wrong = client.post(f"{TOOLS}/validate", data=text, content_type=YAML)
+    assert wrong.json == {
+        "valid": False,
+        "errors": [
+            {"path": "plattform", "message": 'is not a field here; did you mean "platform"?', "line": 4}
+        ],
+        "warnings": [],
+    }
+    assert client.get("/api/v1/changes").json["revision"] == 0
+
+
+def test_validate_checks_a_change_of_a_tool_without_making_it(client: FlaskClient) -> None:
+    made(client)
+    assert client.post(f"{TOOLS}/grep/validate").json["valid"] is True
+    wrong = client.post(f"{TOOLS}/grep/validate", json={"status": "off"}).json
+    assert (wrong["valid"], [error["path"] for error in wrong["errors"]]) == (False, ["status"])
+    assert client.get(f"{TOOLS}/grep").json["status"] == "active"
+    assert client.post(f"{TOOLS}/none/validate").status_code == 404
+
+
+def test_validate_takes_one_definition(client: FlaskClient) -> None:
+    for body in ("[]", json.dumps([tool(), tool()])):
+        response = client.post(f"{TOOLS}/validate", data=body, content_type="application/json")
+        assert response.status_code == 400
+
+
+def test_an_import_takes_many_and_says_what_became_of_each(client: FlaskClient) -> None:
+    made(client, tool_name="same")
+    made(client, tool_name="old")
+    documents = [tool("new"), tool("same"), tool("old", description="other"), tool("new", version="2.0")]
+    response = sent(client, documents, "?overwrite=true")
+    assert outcome(response) == [
+        ("new", "created"), ("same", "unchanged"), ("old", "updated"), ("new", "created"),
+    ]  # fmt: skip
+    counts = {name: response.json[name] for name in ("created", "updated", "unchanged", "failed")}
+    assert counts == {"created": 2, "updated": 1, "unchanged": 1, "failed": 0}
+    assert client.get(f"{TOOLS}/new").json["version"] == "2.0"
+    assert client.get("/api/v1/changes").json["revision"] == 5
+
+
+def test_yaml_of_several_documents_is_imported(client: FlaskClient) -> None:
+    text = "---\n".join(yaml.safe_dump(tool(name)) for name in ("a", "b"))
+    response = client.post(f"{TOOLS}/import", data=text, content_type=YAML)
+    assert outcome(response) == [("a", "created"), ("b", "created")]
+
+
+def test_an_import_is_all_or_nothing(client: FlaskClient) -> None:
+    made(client, tool_name="there")
+    documents = [tool("good"), tool("bad", status="off"), tool("there", description="x"), tool("good")]
+    response = sent(client, documents)
+    assert (response.status_code, response.json["code"]) == (422, "import_rejected")
+    assert response.json["detail"] == "3 of the definitions cannot be imported, so nothing was written."
+    assert response.json["errors"] == [
+        {
+            "path": "1.status",
+            "message": '"off" is not one of active, deprecated, disabled, testing, draft',
+        },
+        {
+            "path": "2.tool_name",
+            "message": '"there" 1.0 is there already and differs: import with overwrite to replace it',
+        },
+        {"path": "3.tool_name", "message": '"good" 1.0 is in this import twice, with the same version'},
+    ]
+    assert [one["tool_name"] for one in client.get(TOOLS).json] == ["there"]
+
+
+def test_a_partial_import_writes_the_good_ones(client: FlaskClient) -> None:
+    response = sent(client, [tool("good"), tool("bad", status="off"), 7], "?partial=true")
+    assert outcome(response) == [("good", "created"), (None, "failed"), (None, "failed")]
+    assert response.json["results"][2]["errors"] == [{"path": "", "message": "has to be a map, not a number"}]
+    assert [one["tool_name"] for one in client.get(TOOLS).json] == ["good"]
+
+
+def test_a_dry_run_tells_and_writes_nothing(client: FlaskClient) -> None:
+    made(client)
+    documents = [tool("new"), tool(description="other"), tool("bad", status="off")]
+    response = sent(client, documents, "?dry_run=true&overwrite=true")
+    assert outcome(response) == [("new", "created"), ("grep", "updated"), (None, "failed")]
+    assert response.json["dry_run"] is True
+    assert client.get("/api/v1/changes").json["revision"] == 1
+    assert len(client.get(TOOLS).json) == 1
+
+
+def test_an_import_over_a_retired_tool_restores_it_only_with_overwrite(client: FlaskClient) -> None:
+    made(client)
+    client.delete(f"{TOOLS}/grep")
+    assert sent(client, tool()).status_code == 422
+    assert outcome(sent(client, tool(), "?overwrite=true")) == [("grep", "updated")]
+    assert [change["action"] for change in client.get(f"{TOOLS}/grep/history").json] == [
+        "restored", "retired", "created",
+    ]  # fmt: skip
+    assert client.get(f"{TOOLS}/grep").status_code == 200
+
+
+def test_broken_yaml_after_good_names_its_line(client: FlaskClient) -> None:
+    text = yaml.safe_dump(tool("good")) + "---\nx: y: z\n"
+    response = client.post(f"{TOOLS}/import?partial=true", data=text, content_type=YAML)
+    assert outcome(response) == [("good", "created"), (None, "failed")]
+    assert response.json["results"][1]["errors"][0]["line"] == text.count("\n")
+
+
+@pytest.mark.parametrize("format_", ["yaml", "json"])
+def test_what_comes_out_goes_back_in_unchanged(client: FlaskClient, format_: str) -> None:
+    awkward = {"yes": "yes", "float": 1e16, "text": "1e3", "octal": "0o17", "big": 10**20, "nel": "a\x85b"}
+    made(client, tool_name="日本語", metadata={"tags": ["x"], **awkward}, version="1.10")
+    made(client)
+    made(client, version="2.0", capabilities={})
+    before = client.get(TOOLS).json
+    exported = client.get(f"{TOOLS}/export?format={format_}", buffered=True)
+    assert exported.status_code == 200
+    assert exported.content_type.startswith(f"application/{format_}")
+    response = client.post(
+        f"{TOOLS}/import?overwrite=true", data=exported.data, content_type=exported.content_type
+    )
+    assert outcome(response) == [("grep", "unchanged"), ("日本語", "unchanged")]
+    assert client.get(TOOLS).json == before
+
+
+def test_an_export_of_named_tools(client: FlaskClient) -> None:
+    for name in ("a", "b", "c,d"):
+        made(client, tool_name=name)
+    assert [
+        one["tool_name"] for one in client.get(f"{TOOLS}/export?names=a,b&format=json", buffered=True).json
+    ] == ["a", "b"]
+    posted = client.post(f"{TOOLS}/export", json={"names": ["c,d"], "format": "json"}, buffered=True)
+    assert [one["tool_name"] for one in posted.json] == ["c,d"]
+    none = client.post(f"{TOOLS}/export", json={"names": [], "format": "json"}, buffered=True)
+    assert none.json == []
+    missing = client.get(f"{TOOLS}/export?names=a,x,y")
+    assert missing.status_code == 404
+    assert [error["message"] for error in missing.json["errors"]] == [
+        'there is no tool "x"', 'there is no tool "y"',
+    ]  # fmt: skip
+    wrong = client.post(f"{TOOLS}/export", json={"nmes": []})
+    assert wrong.status_code == 422
+    assert [error["path"] for error in wrong.json["errors"]] == ["nmes"]
+
+
+def test_more_tools_than_a_batch_are_exported(client: FlaskClient) -> None:
+    documents = [tool(f"tool {number:04}", capabilities={}) for number in range(450)]
+    assert sent(client, documents).status_code == 200
+    assert len(client.get(f"{TOOLS}/export?format=json", buffered=True).json) == 450
+    assert len(list(yaml.safe_load_all(client.get(f"{TOOLS}/export", buffered=True).data))) == 450
+
+
+def test_the_json_schema_of_the_format_is_served(client: FlaskClient) -> None:
+    schema = client.get("/api/v1/schema/tool.json")
+    assert schema.json["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert "tool_name" in schema.json["required"]

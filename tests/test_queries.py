@@ -1,0 +1,199 @@
+"""What the database is asked: how many queries each answer takes, and which index each filter uses.
+
+Tests with `client`, which empties the catalog, come before those with `stocked`, which fills it for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, event, text
+from sqlalchemy.orm import Session
+
+from tests.api.test_tools import TOOLS, made
+from tests.conftest import empty, tool
+from toolcatalog.api import context
+from toolcatalog.core.filters import Filters
+from toolcatalog.services import listing, search
+from toolcatalog.services.imports import refresh_statistics
+
+Statement = tuple[str, Any]
+
+
+@contextmanager
+def statements(engine: Engine) -> Iterator[list[Statement]]:
+    """The statements that are sent meanwhile."""
+    sent: list[Statement] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize(("method", "path", "count"), [("PUT", "", 13), ("POST", "", 8), ("DELETE", "/x", 8)])
+def test_queries_per_change(client: FlaskClient, app: Flask, method: str, path: str, count: int) -> None:
+    made(client, tool_name="x")
+    body = {"description": "other"} if method == "PUT" else tool("y")
+    target = TOOLS + (path if method != "PUT" else "/x")
+    with statements(context.of(app).database.engine) as sent:
+        assert client.open(target, method=method, json=body).status_code < 300
+    assert len(sent) == count, [statement for statement, _ in sent]
+
+
+@pytest.fixture(scope="module")
+def stocked(session_app: Flask) -> Iterator[Flask]:
+    """2,000 tools, enough that an index is worth its while."""
+    empty(context.of(session_app).database)
+    documents = [
+        tool(
+            f"tool {number:04}",
+            platform="macos" if number % 50 == 7 else "linux",
+            category="asset" if number % 50 == 8 else "system",
+            status="testing" if number % 50 == 0 else "active",
+            enabled=number % 50 != 1,
+            metadata={"tags": [f"tag{number % 400}"]},
+            version=f"1.{number % 30}",
+            capabilities={
+                f"capability_{number % 50}": {
+                    "patterns": {
+                        "one": {
+                            "description": f"does it {number * 7919:x}",
+                            "typical_use_cases": [f"make a thing{number % 60} of it"],
+                        }
+                    }
+                }
+            },
+        )
+        for number in range(2000)
+    ]
+    client = session_app.test_client()
+    assert client.post(f"{TOOLS}/import", json=documents).status_code == 200
+    with context.of(session_app).database.write() as session:
+        refresh_statistics(session)
+    yield session_app
+    empty(context.of(session_app).database)
+
+
+@pytest.mark.parametrize(
+    ("path", "count"),
+    [
+        ("/tool 0001", 3),
+        ("/name/tool 0001", 3),
+        ("?limit=200", 3),
+        ("?limit=200&platform=linux&enabled=true&capability=capability_0", 3),
+        ("?limit=200&view=summary", 2),
+        ("/search?q=make+thing7&limit=200", 5),
+        ("/search?name=tool&limit=200", 4),
+        ("/tool 0001/versions", 4),
+        ("/tool 0001/history", 3),
+        ("/export?names=tool 0001", 4),
+    ],
+)
+def test_queries_per_answer(stocked: Flask, path: str, count: int) -> None:
+    client = stocked.test_client()
+    with statements(context.of(stocked).database.engine) as sent:
+        assert client.get(TOOLS + path, buffered=True).status_code == 200
+    assert len(sent) == count, [statement for statement, _ in sent]
+
+
+def plan(session: Session, statement: Statement) -> str:
+    connection = session.connection()
+    lines = connection.exec_driver_sql(f"EXPLAIN {statement[0]}", statement[1])
+    return "\n".join(line for (line,) in lines)
+
+
+def plan_of_list(app: Flask, filters: Filters, **options: Any) -> str:
+    """The plan of the query that finds the rows of a page."""
+    given = {"sort": "tool_name", "after": None, "limit": 20, "whole": False, **options}
+    database = context.of(app).database
+    with statements(database.engine) as sent, database.read() as session:
+        listing.page(session, filters, **given)
+        return plan(session, sent[1])
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        (Filters(), "ix_tool_versions_listed_name"),
+        (Filters(name="tool 0001"), "ix_tool_versions_listed_name"),
+        (Filters(platform="macos"), "ix_tool_versions_listed_platform"),
+        (Filters(category="asset"), "ix_tool_versions_listed_category"),
+        (Filters(status="testing"), "ix_tool_versions_listed_status"),
+        (Filters(enabled=False), "ix_tool_versions_listed_enabled"),
+        (Filters(capability="capability_7"), "ix_capabilities_capability_name"),
+        (Filters(tag="tag7"), "ix_tool_versions_tags"),
+        (Filters(version="1.7"), "ix_tool_versions_live_version"),
+    ],
+    ids=str,
+)
+def test_every_filter_of_the_list_has_its_index(stocked: Flask, filters: Filters, index: str) -> None:
+    found = plan_of_list(stocked, filters)
+    assert index in found, found
+    assert "Seq Scan on tool_versions" not in found, found
+
+
+@pytest.mark.parametrize("sort", ["tool_name", "-tool_name", "updated_at", "-updated_at"])
+def test_a_page_is_read_in_the_order_of_an_index_and_begins_at_its_cursor(stocked: Flask, sort: str) -> None:
+    database = context.of(stocked).database
+    with database.read() as session:
+        first = listing.page(session, Filters(), sort=sort, after=None, limit=5, whole=False)
+    found = plan_of_list(stocked, Filters(), sort=sort, after=first.next)
+    assert "Index Cond: (" in found, found
+    assert "Sort" not in found.replace("Incremental Sort", ""), found
+
+
+def test_updated_since_has_its_index(stocked: Flask) -> None:
+    database = context.of(stocked).database
+    with database.read() as session:
+        newest = listing.page(session, Filters(), sort="-updated_at", after=None, limit=1, whole=False)
+    moment = newest.rows[0].updated_at
+    found = plan_of_list(stocked, Filters(updated_since=moment), sort="updated_at")
+    assert "ix_tool_versions_listed_updated" in found, found
+
+
+@pytest.mark.parametrize(
+    ("question", "part", "place", "index"),
+    [
+        ("thing7", None, 2, "ix_tool_versions_search"),
+        ("", "l 0007", 1, "ix_tool_versions_name_trigrams"),
+        ("thinng7", None, 2, "ix_search_words_trigrams"),
+    ],
+)
+def test_search_uses_its_indexes(
+    stocked: Flask, question: str, part: str | None, place: int, index: str
+) -> None:
+    database = context.of(stocked).database
+    with statements(database.engine) as sent, database.read() as session:
+        results = search.search(session, question, part, Filters(), after=None, limit=5)
+        assert results.total
+        # A table of a few pages is rightly read whole; what counts is that the index could be used.
+        session.execute(text("SET LOCAL enable_seqscan = off"))
+        found = plan(session, sent[place])
+    assert index in found, found
+
+
+def test_a_tool_its_history_and_the_feed_are_found_by_index(stocked: Flask) -> None:
+    database = context.of(stocked).database
+    client = stocked.test_client()
+    for path, place, index in (
+        (f"{TOOLS}/tool 0001", 0, "uq_tools_tool_name"),
+        (f"{TOOLS}/1", 0, "uq_tool_versions_latest"),
+        (f"{TOOLS}/tool 0001/history", 1, "ix_changes_tool_id_revision"),
+        ("/api/v1/changes?since=1990&limit=5", 1, "uq_changes_revision"),
+    ):
+        with statements(database.engine) as sent:
+            assert client.get(path).status_code == 200
+        with database.read() as session:
+            found = plan(session, sent[place])
+        assert index in found, found
+        assert "Seq Scan" not in found, found
