@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import toolcatalog
 from toolcatalog import embedded, serve, settings, upgrade
 from toolcatalog.core import json_text
-from toolcatalog.errors import CatalogError, DatabaseUnavailable, Finding, ImportRejected, InvalidDocument
+from toolcatalog.errors import CatalogError, DatabaseUnavailable, Finding, InvalidDocument
 from toolcatalog.reload import files
 from toolcatalog.services import exports, imports
 from toolcatalog.services.changes import Actor, Journal
@@ -85,20 +85,16 @@ def import_command(paths: tuple[Path, ...], *, overwrite: bool, partial: bool, d
     found = _files(paths)
     size = sum(path.stat().st_size for path in found)
     with serve.open_database(settings.load()) as (_, database):
-        try:
-            with database.write() as session:
-                journal = Journal(session, Actor("cli"))
-                with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
-                    items = _with_progress(found, bar)
-                    results = list(
-                        imports.take_in(journal, items, overwrite=overwrite, partial=partial or dry_run)
-                    )
-                if dry_run:
-                    journal.discard()
-                journal.close()
-        except ImportRejected as rejected:
-            _print_findings(rejected.findings)
-            raise
+        with database.write() as session:
+            journal = Journal(session, Actor("cli"))
+            with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
+                items = _with_progress(found, bar)
+                results = list(
+                    imports.take_in(journal, items, overwrite=overwrite, partial=partial or dry_run)
+                )
+            if dry_run:
+                journal.discard()
+            journal.close()
         if len(journal.change_ids) >= imports.ANALYZE_FROM:
             with database.write() as session:
                 imports.refresh_statistics(session)
@@ -163,8 +159,9 @@ def main() -> None:
     except (embedded.CannotStart, upgrade.OutOfDate, DatabaseUnavailable) as error:
         _fail(str(error), DATABASE)
     except SQLAlchemyError as error:
-        _fail(f"The database cannot be used: {str(error.__cause__ or error).strip()}", DATABASE)
+        _fail(f"The database cannot be used: {' '.join(str(error.__cause__ or error).split())}", DATABASE)
     except CatalogError as error:
+        _print_findings(error.findings)
         _fail(str(error), INVALID)
 
 

@@ -52,6 +52,7 @@ class Report:
 def nearest(word: str, known: Sequence[str]) -> str:
     """End a message about an unknown word with the known one that it was probably meant to be."""
     match = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    match += [name for name in known if word in name.split("_")]  # "cost" for "cost_estimate"
     return f'did you mean "{match[0]}"?' if match else f"known are {', '.join(known)}"
 
 

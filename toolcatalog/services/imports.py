@@ -120,7 +120,7 @@ def _take_one(
         return Result(index, None, None, "failed", item.findings)
     key = (definition.tool_name, definition.version)
     if key in seen:
-        return _failed(index, definition, "is in this import twice, with the same version")
+        return _failed(index, item, definition, "is in this import twice, with the same version")
     seen.add(key)
     entry = known[definition.tool_name]
     row = next((each for each in entry.versions if each.version == definition.version), None)
@@ -139,7 +139,9 @@ def _take_again(
     if row.retired_at is None and is_same(before, after) and _is_from(row, item.source):
         return Result(index, row.tool_name, row.version, "unchanged")
     if not overwrite:
-        return _failed(index, definition, "is there already and differs: import with overwrite to replace it")
+        return _failed(
+            index, item, definition, "is there already and differs: import with overwrite to replace it"
+        )
     if row.retired_at is not None:
         row.retired_at = None
         journal.record(row, "restored", None, before)
@@ -154,8 +156,9 @@ def _is_from(row: ToolVersion, source: Source | None) -> bool:
     return source is None or (row.source_path, row.source_sha256) == (source.path, source.sha256)
 
 
-def _failed(index: int, definition: Definition, message: str) -> Result:
-    finding = Finding(("tool_name",), f'"{definition.tool_name}" {definition.version} {message}')
+def _failed(index: int, item: Item, definition: Definition, message: str) -> Result:
+    said = f'"{definition.tool_name}" {definition.version} {message}'
+    finding = Finding(("tool_name",), said, item.file, item.line)
     return Result(index, definition.tool_name, definition.version, "failed", (finding,))
 
 

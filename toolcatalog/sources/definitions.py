@@ -23,12 +23,17 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One document: its definition, or None and the findings that say why not."""
+    """One document: its definition, or None and the findings that say why not.
+
+    `file` and `line` are where it begins, if it came from a text with lines.
+    """
 
     definition: Definition | None
     findings: tuple[Finding, ...] = ()
     warnings: tuple[Finding, ...] = ()
     source: Source | None = None
+    file: str | None = None
+    line: int | None = None
 
 
 def read_yaml(text: bytes, *, file: str | None = None, source: Source | None = None) -> Iterator[Item]:
@@ -44,7 +49,7 @@ def read_yaml(text: bytes, *, file: str | None = None, source: Source | None = N
                     tuple(replace(each, file=file, line=document.line_of(path + each.path)) for each in found)
                     for found in (report.errors, report.warnings)
                 )
-                yield Item(definition, errors, warnings, source)
+                yield Item(definition, errors, warnings, source, file, document.line_of((*path, "tool_name")))
     except DocumentError as error:
         yield Item(None, (Finding(error.path, str(error), file, error.line),), source=source)
 

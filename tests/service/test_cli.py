@@ -1,0 +1,168 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
+
+from tests.conftest import tool
+from tests.service.conftest import command, environment, free_port
+from toolcatalog.settings import PROJECT_ROOT
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(app: Flask, database_url: str, tmp_path: Path) -> Run:
+    """Run the command line on the catalog of the tests; gives exit code, output and errors."""
+
+    def run(*arguments: str, **settings: str) -> tuple[int, str, str]:
+        given = {"DATABASE_URL": database_url, **settings}
+        done = subprocess.run(
+            command(*arguments), env=environment(PROJECT_ROOT, **given), cwd=tmp_path, capture_output=True
+        )
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    return run
+
+
+def written(path: Path, *documents: Any) -> str:
+    path.write_text("---\n".join(yaml.safe_dump(document) for document in documents))
+    return str(path)
+
+
+def test_good_definitions_are_valid(run: Run, tmp_path: Path) -> None:
+    written(tmp_path / "a.yaml", tool("a"), tool("b"))
+    assert run("validate", str(tmp_path)) == (0, "2 definitions, 0 errors, 0 warnings.\n", "")
+
+
+def test_errors_name_file_line_path_and_message(run: Run, tmp_path: Path) -> None:
+    bad, broken, doubtful = tmp_path / "bad.yaml", tmp_path / "broken.yml", tmp_path / "doubtful.json"
+    bad.write_text(
+        "tool_name: a\ndescription: b\ncapabilities:\n  c:\n    patterns:\n      d:\n        cost: 1\n"
+    )
+    broken.write_text("tool_name: x\n  y: [\n")
+    doubtful.write_text(json.dumps(tool(platform="linus")))
+    code, out, err = run("validate", str(tmp_path), str(doubtful))
+    assert (code, out) == (1, "3 definitions, 3 errors, 3 warnings.\n".replace("3 warnings", "1 warnings"))
+    where = "capabilities.c.patterns.d"
+    assert err.splitlines()[:2] == [
+        f"{bad}:6: {where}.description: is required",
+        f'{bad}:7: {where}.cost: is not a field here; did you mean "cost_estimate"?',
+    ]
+    assert err.splitlines()[2].startswith(f"{broken}:2: ")
+    assert err.splitlines()[3] == 'warning: platform: "linus" is unusual; did you mean "linux"?'
+
+
+def test_an_import_says_what_became_of_the_definitions(run: Run, client: FlaskClient, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.yaml", tool("a"), tool("b"))
+    code, out, err = run("import", path)
+    assert (code, out) == (0, "2 created, 0 updated, 0 unchanged, 0 failed.\n")
+    assert "Importing" in err
+    assert [one["tool_name"] for one in client.get("/api/v1/tools").json] == ["a", "b"]
+    assert client.get("/api/v1/tools/a").json["created_by"] == "cli"
+    written(tmp_path / "a.yaml", tool("a"), tool("b", description="other"))
+    code, out, err = run("import", path)
+    assert (code, out) == (1, "")
+    assert f"{path}:" in err, err
+    assert 'tool_name: "b" 1.0 is there already and differs: import with overwrite to replace it\n' in err
+    assert err.endswith("toolcatalog: 1 of the definitions cannot be imported, so nothing was written.\n")
+    assert run("import", "--overwrite", path)[:2] == (0, "0 created, 1 updated, 1 unchanged, 0 failed.\n")
+
+
+def test_a_dry_run_writes_nothing_and_a_partial_import_the_good_ones(
+    run: Run, client: FlaskClient, tmp_path: Path
+) -> None:
+    path = written(tmp_path / "a.yaml", tool("a"), tool("b", status="off"))
+    said = "1 created, 0 updated, 0 unchanged, 1 failed."
+    assert run("import", "--dry-run", path)[:2] == (1, f"{said} Nothing was written: a dry run.\n")
+    assert client.get("/api/v1/tools").json == []
+    assert run("import", "--partial", path)[:2] == (1, f"{said}\n")
+    assert [one["tool_name"] for one in client.get("/api/v1/tools").json] == ["a"]
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json"])
+def test_an_export_goes_back_in(run: Run, client: FlaskClient, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"out.{suffix}"
+    assert run("import", written(tmp_path / "in.yaml", tool("a"), tool("größe")))[0] == 0
+    assert run("export", "--format", suffix, "--output", str(path)) == (0, "", "")
+    before = client.get("/api/v1/tools").json
+    assert run("import", str(path))[:2] == (0, "0 created, 0 updated, 2 unchanged, 0 failed.\n")
+    assert client.get("/api/v1/tools").json == before
+    code, out, _ = run("export", "größe", "--format", suffix)
+    assert (code, "tool_name: a" in out) == (0, False)
+    code, out, err = run("export", "none")
+    assert (code, out, err) == (
+        1,
+        "",
+        'names: there is no tool "none"\ntoolcatalog: There is no tool of 1 of the names.\n',
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["import", "nowhere.yaml"], "Path 'nowhere.yaml' does not exist."),
+        (["import", "."], "There are no YAML files (*.yaml, *.yml) in these folders."),
+        (["imprt"], "No such command 'imprt'"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(run: Run, arguments: list[str], says: str) -> None:
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert says in err
+
+
+def test_a_wrong_setting_is_one_line(run: Run) -> None:
+    assert run("serve", PORT="http") == (
+        2, "", "toolcatalog: PORT='http' is not allowed: it has to be a whole number from 1 to 65535\n",
+    )  # fmt: skip
+    code, _, err = run("export", DATABASE_URL="mysql://root:secret@db/x")
+    assert (code, "secret" in err) == (2, False)
+
+
+def test_a_database_that_cannot_be_reached_is_exit_code_3(run: Run) -> None:
+    code, out, err = run("export", DATABASE_URL=f"postgresql://nobody:secret@127.0.0.1:{free_port()}/x")
+    assert (code, out) == (3, "")
+    assert err.startswith("toolcatalog: The database cannot be used: ")
+    assert err.count("\n") == 1
+    assert "secret" not in err
+
+
+def test_a_database_without_the_schema_says_what_to_run(run: Run, server_url: str) -> None:
+    url = make_url(server_url)
+    name = f"{url.database}_bare"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        bare = url.set(database=name).render_as_string(hide_password=False)
+        for arguments in (["export"], ["serve"]):
+            code, _, err = run(*arguments, DATABASE_URL=bare, PORT=str(free_port()))
+            assert (code, err) == (
+                3,
+                "toolcatalog: The database is at migration none, this code needs 0001. "
+                "Run: toolcatalog db upgrade\n",
+            )
+        assert run("db", "upgrade", DATABASE_URL=bare)[:2] == (0, "The database is up to date.\n")
+        assert run("export", DATABASE_URL=bare) == (0, "", "")
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+def test_help_lists_the_commands(run: Run) -> None:
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in ("serve", "import", "export", "validate", "db"):
+        assert f"\n  {name} " in out
+    assert run("--version")[0] == 0
