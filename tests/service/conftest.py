@@ -1,4 +1,4 @@
-"""The service as users run it: `toolcatalog serve` from a checkout of its own, gunicorn, embedded PostgreSQL."""
+"""The service as users run it: `toolcatalog serve` from a checkout, gunicorn, embedded PostgreSQL."""
 
 from __future__ import annotations
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import requests
 
-from tests.service.conftest import Service, command, environment, free_port, serving, start
+from tests.service.conftest import Service, command, environment, serving, start
 from toolcatalog.settings import PROJECT_ROOT
 
 
@@ -104,7 +105,7 @@ def test_a_broken_file_is_named_and_the_others_are_served(checkout: Path, tmp_pa
 
 def test_without_a_database_url_wsgi_says_what_to_do(checkout: Path) -> None:
     refused = subprocess.run(
-        [*command()[:1], "-m", "gunicorn", "--bind", f"127.0.0.1:{free_port()}", "--check-config", "wsgi:app"],
+        [sys.executable, "-m", "gunicorn", "--check-config", "wsgi:app"],
         env=environment(checkout), cwd=checkout, capture_output=True,
     )  # fmt: skip
     assert refused.returncode != 0

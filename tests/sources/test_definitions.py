@@ -60,7 +60,7 @@ def told(items: list[Item]) -> list[tuple[str | None, list[str], list[str]]]:
 
 
 def test_a_file_gives_a_definition() -> None:
-    assert read(GREP) == [Item(from_document(GREP_DOCUMENT))]
+    assert read(GREP) == [Item(from_document(GREP_DOCUMENT), file="tools.yaml", line=2)]
 
 
 def test_each_item_names_the_file_that_it_came_from() -> None:

@@ -26,16 +26,20 @@ def answer(value: Any, *, revision: int | None = None, status: int = 200) -> Res
 
     `revision` is the last committed change that the value shows.
     """
-    body = json_text.dumps(value).encode()
+    body = _body(value)
     response = Response(body, status=status, mimetype=JSON)
-    response.set_etag(etag(body))
+    response.set_etag(_etag(body))
     if revision is not None:
         response.headers["X-Catalog-Revision"] = str(revision)
     response.make_conditional(request)
     return response
 
 
-def etag(body: bytes) -> str:
+def _body(value: Any) -> bytes:
+    return json_text.dumps(value).encode() + b"\n"  # the line break is for terminals
+
+
+def _etag(body: bytes) -> str:
     """Return the entity tag of a representation: the same bytes, the same tag, in every process."""
     return hashlib.sha256(body).hexdigest()[:32]
 
@@ -62,7 +66,7 @@ def precondition() -> Precondition | None:
     wanted = request.if_match
 
     def check(row: ToolVersion) -> None:
-        if etag(json_text.dumps(rows.answer(row)).encode()) not in wanted:
+        if _etag(_body(rows.answer(row))) not in wanted:
             raise PreconditionFailed(
                 "The tool has changed since you read it. Read it again, and change that."
             )

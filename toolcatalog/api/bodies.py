@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from flask import request
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from toolcatalog.core import json_text
 from toolcatalog.core.definition import Document
@@ -64,6 +64,9 @@ def one_item() -> Item:
 
 def _data() -> bytes:
     data = request.get_data(cache=False)
+    if request.content_length is None and len(data) >= (request.max_content_length or len(data) + 1):
+        # Of a chunked body, werkzeug gives what fits and says nothing; half an import is none.
+        raise RequestEntityTooLarge
     if not data.strip():
         raise InvalidDocument("The body is empty.")
     return data

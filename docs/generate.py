@@ -1,0 +1,100 @@
+"""Writes what the docs say about the code from the code: `make docs`. A test compares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from toolcatalog import settings
+from toolcatalog.app import create_app
+
+FOLDER = Path(__file__).parent
+_METHODS = ("get", "post", "put", "patch", "delete")
+
+
+def settings_page() -> str:
+    """The settings as a table, from the comments of `.env.example`, which a test holds to the code."""
+    lines = [
+        "# Settings",
+        "",
+        "From the environment or `.env` in the working folder; the environment wins. A wrong value stops the",
+        "start with one line that names the setting, the value and what is allowed.",
+        "",
+        "| setting | default | what it is |",
+        "|---|---|---|",
+    ]
+    comment: list[str] = []
+    for line in (settings.PROJECT_ROOT / ".env.example").read_text().splitlines():
+        if line.startswith("#"):
+            comment.append(line.lstrip("# "))
+        elif "=" in line:
+            name, _, default = line.partition("=")
+            shown = f"`{default}`" if default else ""
+            lines.append(f"| `{name}` | {shown} | {' '.join(comment)} |")
+            comment = []
+        else:
+            comment = []
+    return "\n".join(lines) + "\n"
+
+
+def api_page() -> str:
+    """Every operation of the OpenAPI document."""
+    app = create_app(settings.load({"DATABASE_URL": "postgresql://nobody@localhost/none"}))
+    document = app.test_client().get("/api/v1/openapi.json").json
+    lines = [
+        "# The HTTP API",
+        "",
+        "JSON in and out, on port 3005. The same as OpenAPI 3.1 is at `/api/v1/openapi.json`, with a page",
+        "to try it at `/api/v1/docs/`. Errors are `application/problem+json` (RFC 9457) with a `code` for",
+        "programs, a `detail` for people, the `request_id`, and `errors: [{path, message}]` where fields",
+        "are at fault. Reads carry a strong `ETag` and `X-Catalog-Revision`; changes heed `If-Match`.",
+        'Lists have `X-Total-Count` and, when there is more, `Link: <...>; rel="next"`. An unknown',
+        "parameter is an error.",
+    ]
+    for path, operations in document["paths"].items():
+        for method in _METHODS:
+            if method in operations:
+                lines += _operation(method, path, operations[method], operations.get("parameters", []))
+    return "\n".join(lines) + "\n"
+
+
+def _operation(
+    method: str, path: str, operation: dict[str, Any], shared: list[dict[str, Any]]
+) -> Iterator[str]:
+    yield from ("", f"## {method.upper()} {path}", "", f"{operation['summary']}")
+    if description := operation.get("description"):
+        yield from ("", re.sub(r"\s+", " ", description))
+    parameters = [one for one in [*shared, *operation.get("parameters", [])] if "name" in one]
+    if parameters:
+        yield from ("", "| parameter | in | what |", "|---|---|---|")
+        for one in parameters:
+            yield f"| `{one['name']}` | {one['in']} | {_described(one)} |"
+    if "requestBody" in operation:
+        types = ", ".join(f"`{name}`" for name in operation["requestBody"]["content"])
+        yield from ("", f"Body: {types}.")
+    yield from ("", f"Answers: {', '.join(sorted(operation['responses']))}.")
+
+
+def _described(parameter: dict[str, Any]) -> str:
+    schema = parameter["schema"]
+    said = [parameter.get("description") or schema.get("description", "")]
+    if "enum" in schema:
+        said.append("one of " + ", ".join(f"`{value}`" for value in schema["enum"]))
+    if "default" in schema:
+        said.append(f"default `{schema['default']}`")
+    return "; ".join(filter(None, said))
+
+
+PAGES = {"settings.md": settings_page, "api.md": api_page}
+
+
+def main() -> None:
+    """Write all pages."""
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page())
+
+
+if __name__ == "__main__":
+    main()

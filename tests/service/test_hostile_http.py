@@ -1,0 +1,129 @@
+"""What comes over the wire, to a real gunicorn, that is none of what the API documents."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+from typing import Any
+
+import pytest
+import requests
+
+from tests.conftest import tool
+from tests.service.conftest import Service
+
+TOOLS = "/api/v1/tools"
+JSON = {"Content-Type": "application/json"}
+
+
+def answered(
+    service: Service, session: requests.Session, body: Any, path: str = TOOLS, **headers: str
+) -> Any:
+    response = session.post(f"{service.url}{path}", data=body, headers={**JSON, **headers}, timeout=20)
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == response.status_code
+    assert not any(
+        word in response.text for word in ("Traceback", "psycopg2", "sqlalchemy", "SELECT", "INSERT")
+    )
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "detail"),
+    [
+        (b"", 400, "The body is empty."),
+        (b"  \n", 400, "The body is empty."),
+        (b"{]", 400, None),
+        (b"\xff\xfe{}", 400, "The text is not UTF-8: byte 0 cannot be read."),
+        (b"[]", 400, "The body has to be a JSON object."),
+        (b"null", 400, "The body has to be a JSON object."),
+        (b'{"a": 1, "a": 2}', 400, 'The key "a" stands twice in one object.'),
+        (b'{"a": NaN}', 400, "NaN is not a number that JSON has."),
+        (b'{"a": 1e999}', 400, "The number 1e999 is too large."),
+        (b'{"a": "\\u0000"}', 400, "A text contains NUL or half of a surrogate pair; leave it out."),
+        (b'{"a": "\\ud800"}', 400, "A text contains NUL or half of a surrogate pair; leave it out."),
+        (b'{"a":' * 100_000, 400, "The JSON is nested too deeply."),
+        (b'{"a": ' + b"9" * 5000 + b"}", 400, None),
+        (gzip.compress(b"{}"), 400, None),
+        (b"{}", 422, "The definition has 2 errors."),
+    ],
+    ids=lambda value: None if isinstance(value, bytes) else str(value)[:30],
+)  # fmt: skip
+def test_a_body_that_is_no_definition_says_why(
+    service: Service, session: requests.Session, body: bytes, status: int, detail: str | None
+) -> None:
+    problem = answered(service, session, body)
+    assert problem["status"] == status
+    assert detail in (None, problem["detail"])
+
+
+@pytest.mark.parametrize(
+    "content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/yaml"]
+)
+def test_another_content_type_is_415(service: Service, session: requests.Session, content_type: str) -> None:
+    problem = answered(service, session, b"{}", **{"Content-Type": content_type})
+    assert problem["status"] == 415
+    assert "Content-Type: application/json" in problem["detail"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_ten_megabytes_are_refused(service: Service, session: requests.Session, *, chunked: bool) -> None:
+    body = json.dumps(tool(description="x" * 10_000_000)).encode()
+    given: Any = iter([body[:5_000_000], body[5_000_000:]]) if chunked else body
+    problem = answered(service, session, given)
+    assert (problem["status"], problem["code"]) == (413, "request_entity_too_large"), problem
+    assert requests.get(f"{service.url}/health", timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [" + b"*a, " * 9 + b"]\nc: &c [" + b"*b, " * 9
+        + b"]\nd: &d [" + b"*c, " * 9 + b"]\ne: &e [" + b"*d, " * 9 + b"]\nf: [" + b"*e, " * 9 + b"]\n",
+        b"tool_name: !!python/object/apply:os.system ['true']\n",
+        b"tool_name: a\ntool_name: b\n",
+        b"[" * 1000,
+        b"\x80abc",
+        b"a: \x00",
+    ],
+    ids=["bomb", "tag", "duplicate", "deep", "latin", "nul"],
+)  # fmt: skip
+def test_hostile_yaml_is_one_clear_line(service: Service, session: requests.Session, text: bytes) -> None:
+    problem = answered(service, session, text, f"{TOOLS}/import", **{"Content-Type": "application/yaml"})
+    assert problem["status"] == 422
+    (error,) = problem["errors"]
+    assert error["line"] >= 1
+    assert "\n" not in error["message"]
+
+
+def test_paths_and_methods_that_are_none_of_ours(service: Service, session: requests.Session) -> None:
+    for method, path, status in (
+        ("GET", "/nothing", 404),
+        ("GET", "/api/v1/tools/", 404),
+        ("GET", "/api/v1/tools/%00", 404),
+        ("POST", "/health", 405),
+        ("DELETE", "/api/v1/tools", 405),
+        ("TRACE", "/api/v1/tools", 405),
+        ("NONSENSE", "/api/v1/tools", 405),
+    ):
+        response = session.request(method, f"{service.url}{path}", timeout=10)
+        assert (response.status_code, response.json()["status"]) == (status, status), (method, path)
+        assert ("Allow" in response.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"GET /api/v1/tools HTTP/9.9", b"GET", b"\x00\x01\x02", b"GET /" + b"a" * 10_000 + b" HTTP/1.1"],
+    ids=["version", "method alone", "binary", "long"],
+)
+def test_what_is_no_http_is_answered_or_closed_and_harms_nobody(
+    service: Service, request_line: bytes
+) -> None:
+    port = int(service.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request_line + b"\r\nHost: x\r\n\r\n")
+        connection.settimeout(20)
+        assert connection.recv(20).startswith((b"HTTP/1.1 4", b""))
+    assert requests.get(f"{service.url}/health", timeout=10).status_code == 200

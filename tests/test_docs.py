@@ -1,0 +1,35 @@
+"""The docs say what the code does."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from docs.generate import FOLDER, PAGES
+from toolcatalog.core import definition
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_generated_page_is_up_to_date(name: str) -> None:
+    assert (FOLDER / name).read_text() == PAGES[name](), f"docs/{name} is out of date: run `make docs`"
+
+
+def test_the_format_page_names_every_field() -> None:
+    page = (FOLDER / "definition-format.md").read_text()
+    schema = definition.json_schema()
+    pattern = schema["properties"]["capabilities"]["anyOf"][0]["additionalProperties"]["properties"][
+        "patterns"
+    ]
+    one = pattern["anyOf"][0]["additionalProperties"]["properties"]
+    fields = {*schema["properties"], *one}
+    for name in ("policy", "preference_match", "required_inputs"):
+        inner = one[name].get("items", one[name])
+        fields |= set(inner["properties"])
+    assert {name for name in fields if f"`{name}`" not in page} == set()
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in FOLDER.glob("*.md"):
+        for link in re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text()):
+            assert (FOLDER / link).exists(), f"{page.name}: {link}"
