@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -23,13 +24,13 @@ def steps() -> Iterator[tuple[str, str]]:
             yield command, output
 
 
-def test_the_tour_prints_what_the_readme_says(service: Service) -> None:
+def test_the_tour_prints_what_the_readme_says(service: Service, tmp_path: Path) -> None:
     for program in ("curl", "jq"):
         if shutil.which(program) is None:
             pytest.skip(f"the README's tour needs {program}, which is not installed here")
     for command, expected in steps():
         here = command.replace("http://127.0.0.1:3005", service.url)
-        done = subprocess.run(["bash", "-c", here], capture_output=True, timeout=30)
+        done = subprocess.run(["bash", "-c", here], cwd=tmp_path, capture_output=True, timeout=30)
         pattern = re.escape(expected).replace(re.escape("..."), ".*")
         assert re.fullmatch(pattern, done.stdout.decode()), f"$ {here}\n{done.stdout.decode()}"
 

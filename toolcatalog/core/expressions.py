@@ -131,7 +131,7 @@ _RESERVED = "|".join(sorted(set(keyword.kwlist) - {"and", "or", "not", "True", "
 _NUMBER_TOKEN = r"(?!0\d+(?![\d.eE]))(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?(?![\w.])"
 _WORD_TOKEN = rf"(?!(?:{_RESERVED})\b)[A-Za-z_]\w*"
 _SIGN_TOKEN = r"\*\*|//|<=|>=|==|!=|[-+*/%()<>,]"
-_TOKENS = re.compile(rf"(?:[ \t]|{_NUMBER_TOKEN}|{_WORD_TOKEN}|{_SIGN_TOKEN})*+", re.ASCII)
+_TOKEN_OR_BLANK = re.compile(rf"[ \t]+|{_NUMBER_TOKEN}|{_WORD_TOKEN}|{_SIGN_TOKEN}", re.ASCII)
 _TOKEN = re.compile(rf"(?P<name_or_number>{_NUMBER_TOKEN}|{_WORD_TOKEN})|{_SIGN_TOKEN}", re.ASCII)
 _MISREAD = re.compile(r"(?P<number>\.?\d[\w.]*)|(?P<word>[A-Za-z_]\w*)", re.ASCII)
 _HINTS = {
@@ -241,8 +241,11 @@ def _check_length(text: str) -> None:
 
 
 def _check_tokens(text: str) -> None:
-    if not _TOKENS.fullmatch(text):
-        raise _foreign(text, len(text) - len(_TOKENS.sub("", text, count=1)))
+    end = 0
+    while found := _TOKEN_OR_BLANK.match(text, end):
+        end = found.end()
+    if end < len(text):
+        raise _foreign(text, end)
 
 
 def _foreign(text: str, at: int) -> ExpressionError:
