@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,12 @@ def start(checkout: Path, **settings: str) -> Service:
     output = checkout / f"output-{port}.txt"
     with output.open("wb") as file:
         process = subprocess.Popen(
-            command("serve"), env=environment(checkout, **settings), cwd=checkout, stdout=file, stderr=file
+            command("serve"),
+            env=environment(checkout, **settings),
+            cwd=checkout,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
     service = Service(f"http://127.0.0.1:{port}", checkout, process, output)
     deadline = time.monotonic() + 60
@@ -89,17 +94,19 @@ def start(checkout: Path, **settings: str) -> Service:
     return service
 
 
+def terminate(pid: int) -> None:
+    os.kill(pid, signal.SIGTERM)
+
+
 @contextmanager
-def serving(
-    checkout: Path, signal_to_stop: signal.Signals = signal.SIGTERM, **settings: str
-) -> Iterator[Service]:
+def serving(checkout: Path, end: Callable[[int], None] = terminate, **settings: str) -> Iterator[Service]:
     """Run the service until the block ends; it has to stop by itself then, and leave no process behind."""
     service = start(checkout, **settings)
     family = psutil.Process(service.process.pid).children(recursive=True)
     try:
         yield service
     finally:
-        service.process.send_signal(signal_to_stop)
+        end(service.process.pid)
         assert service.process.wait(timeout=40) == 0, service.said()
         assert psutil.wait_procs(family, timeout=10)[1] == []
 

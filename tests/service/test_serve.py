@@ -112,6 +112,7 @@ def test_without_a_database_url_wsgi_says_what_to_do(checkout: Path) -> None:
     assert b"DATABASE_URL='' is not allowed: set it, or run `toolcatalog serve`" in refused.stderr
 
 
-def test_an_interrupt_ends_it(checkout: Path) -> None:
-    with serving(checkout, signal_to_stop=signal.SIGINT) as running:
+def test_ctrl_c_ends_it(checkout: Path) -> None:
+    """A terminal sends the signal to all processes of the group, not just to the first."""
+    with serving(checkout, end=lambda pid: os.killpg(pid, signal.SIGINT)) as running:
         assert requests.get(f"{running.url}/health", timeout=10).status_code == 200
