@@ -120,7 +120,7 @@ def test_a_dry_run_tells_and_writes_nothing(client: FlaskClient) -> None:
 def test_an_import_over_a_retired_tool_restores_it_only_with_overwrite(client: FlaskClient) -> None:
     made(client)
     client.delete(f"{TOOLS}/grep")
-    assert sent(client, tool()).status_code == 422
+    assert sent(client, tool()).status_code == 409
     assert outcome(sent(client, tool(), "?overwrite=true")) == [("grep", "updated")]
     assert [change["action"] for change in client.get(f"{TOOLS}/grep/history").json] == [
         "restored", "retired", "created",

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from toolcatalog.core import definition as definitions
 from toolcatalog.core.definition import Definition
 from toolcatalog.core.merge import is_same
-from toolcatalog.errors import Finding, ImportRejected
+from toolcatalog.errors import AlreadyExists, CatalogError, Finding, ImportRejected
 from toolcatalog.models import Tool, ToolVersion
 from toolcatalog.services import rows, tools
 from toolcatalog.services.changes import Journal
@@ -57,7 +57,8 @@ def take_in(
     without. What is retired is restored by being imported with `overwrite`.
 
     Raises:
-        ImportRejected: at the end, when anything failed and not `partial`; the caller rolls back.
+        ImportRejected: at the end, when a definition is invalid and not `partial`; the caller rolls back.
+        AlreadyExists: likewise, when all are valid, but some there already.
         ConcurrentChange: when another transaction holds one of the tools for long.
     """
     failed: list[Result] = []
@@ -71,10 +72,16 @@ def take_in(
             yield result
         journal.forget_rows()
     if failed and not partial:
-        raise ImportRejected(
-            f"{len(failed)} of the definitions cannot be imported, so nothing was written.",
-            [replace(each, path=(one.index, *each.path)) for one in failed for each in one.findings],
-        )
+        raise _rejection(failed)
+
+
+def _rejection(failed: list[Result]) -> CatalogError:
+    """Say why nothing is written: invalid definitions, or else only such as are there already."""
+    is_invalid = any(one.tool_name is None for one in failed)
+    return (ImportRejected if is_invalid else AlreadyExists)(
+        f"{len(failed)} of the definitions cannot be imported, so nothing was written.",
+        [replace(each, path=(one.index, *each.path)) for one in failed for each in one.findings],
+    )
 
 
 Element = TypeVar("Element")
