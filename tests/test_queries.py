@@ -20,7 +20,6 @@ from tests.conftest import empty, tool
 from toolcatalog.api import context
 from toolcatalog.core.filters import Filters
 from toolcatalog.services import listing, search
-from toolcatalog.services.imports import refresh_statistics
 
 Statement = tuple[str, Any]
 
@@ -78,8 +77,6 @@ def stocked(session_app: Flask) -> Iterator[Flask]:
     ]
     client = session_app.test_client()
     assert client.post(f"{TOOLS}/import", json=documents).status_code == 200
-    with context.of(session_app).database.write() as session:
-        refresh_statistics(session)
     yield session_app
     empty(context.of(session_app).database)
 

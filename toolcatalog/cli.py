@@ -84,20 +84,14 @@ def import_command(paths: tuple[Path, ...], *, overwrite: bool, partial: bool, d
     """Import definitions: all of them or, if one fails, none."""
     found = _files(paths)
     size = sum(path.stat().st_size for path in found)
-    with serve.open_database(settings.load()) as (_, database):
-        with database.write() as session:
-            journal = Journal(session, Actor("cli"))
-            with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
-                items = _with_progress(found, bar)
-                results = list(
-                    imports.take_in(journal, items, overwrite=overwrite, partial=partial or dry_run)
-                )
-            if dry_run:
-                journal.discard()
-            journal.close()
-        if len(journal.change_ids) >= imports.ANALYZE_FROM:
-            with database.write() as session:
-                imports.refresh_statistics(session)
+    with serve.open_database(settings.load()) as (_, database), database.write() as session:
+        journal = Journal(session, Actor("cli"))
+        with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
+            items = _with_progress(found, bar)
+            results = list(imports.take_in(journal, items, overwrite=overwrite, partial=partial or dry_run))
+        if dry_run:
+            journal.discard()
+        journal.close()
     _print_findings(finding for one in results for finding in one.findings)
     counts = ", ".join(f"{count} {kind}" for kind, count in imports.count(results).items())
     click.echo(f"{counts}.{' Nothing was written: a dry run.' if dry_run else ''}")

@@ -79,6 +79,7 @@ def connect(
         max_overflow=max_overflow,
         pool_timeout=_POOL_WAIT_SECONDS,
         pool_pre_ping=True,
+        hide_parameters=True,  # a logged error may name a statement, never what was in it
         json_serializer=json_text.dumps,
         connect_args={
             "application_name": application_name,

@@ -57,9 +57,6 @@ def apply(
         items = _changed(folder, known, applied, on_file)
         results = list(imports.take_in(journal, items, overwrite=True, partial=True))
         journal.close()
-    if len(journal.change_ids) >= imports.ANALYZE_FROM:
-        with database.write() as session:
-            imports.refresh_statistics(session)
     applied.counts = imports.count(results)
     applied.findings += [finding for one in results for finding in one.findings]
     return applied

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from toolcatalog.core import definition as definitions
@@ -25,8 +25,6 @@ from toolcatalog.sources.definitions import Item, Source
 
 # Enough that the time goes into rows and not into round trips; some 2 MB of definitions.
 BATCH = 500
-# After so many changes the planner's statistics, which weigh search words too, are out of date.
-ANALYZE_FROM = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +170,6 @@ def _failed(index: int, item: Item, definition: Definition, message: str) -> Res
 def _set_source(row: ToolVersion, source: Source | None) -> None:
     if source is not None:
         row.source_kind, row.source_path, row.source_sha256 = "file", source.path, source.sha256
-
-
-def refresh_statistics(session: Session) -> None:
-    """Have the planner look at the tables again; after a large import, before the next search."""
-    session.execute(text("ANALYZE tools, tool_versions, capabilities, patterns, search_words"))
 
 
 def known_files(session: Session) -> dict[str, str]:
