@@ -12,10 +12,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
 
@@ -118,23 +117,27 @@ def _wait_until_healthy(child: subprocess.Popen[bytes], settings: Settings) -> b
 
 
 def _health(settings: Settings) -> dict[str, object] | None:
+    # Not urllib, which would ask a proxy of the environment for this machine.
+    connection = HTTPConnection(_own_host(settings), settings.port, timeout=2)
     try:
-        with urllib.request.urlopen(f"{_address(settings)}/health", timeout=2) as response:  # noqa: S310 - ours
-            found: dict[str, object] = json.load(response)
-            return found
-    except (urllib.error.URLError, OSError):
+        connection.request("GET", "/health")
+        found: dict[str, object] = json.load(connection.getresponse())
+    except (HTTPException, OSError):
         return None
+    finally:
+        connection.close()
+    return found if found["status"] == "healthy" else None
 
 
-def _address(settings: Settings) -> str:
-    """Return the service's address as seen from this machine; a wildcard includes loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
-    return f"http://{host}:{settings.port}"
+def _own_host(settings: Settings) -> str:
+    """Return the service's host as seen from this machine; a wildcard includes loopback."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
 
 
 def _greet(settings: Settings) -> None:
     health = _health(settings) or {}
-    address = _address(settings)
+    host = _own_host(settings)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     click.echo(
         f"""
 Tool Catalog {health.get("version")} serves {health.get("tools")} tools at {address}
