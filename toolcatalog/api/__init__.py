@@ -10,10 +10,9 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 import toolcatalog
 from toolcatalog.api import changes, exchange, formats, health, problems, search, tools, versions
-from toolcatalog.errors import CatalogError, Finding
+from toolcatalog.errors import CatalogError
 from toolcatalog.schemas import answers
 
-DOCS = "/api/v1/docs"
 _OPENAPI = "/api/v1/openapi.json"
 BLUEPRINTS: tuple[Blueprint, ...] = (
     tools.blueprint,
@@ -39,7 +38,9 @@ def register(app: Flask) -> None:
         api.spec.components.schema(name, schema)
     for blueprint in BLUEPRINTS:
         api.register_blueprint(blueprint)
-    app.register_blueprint(get_swaggerui_blueprint(DOCS, _OPENAPI, config={"app_name": "Tool Catalog"}))
+    app.register_blueprint(
+        get_swaggerui_blueprint(problems.DOCS, _OPENAPI, config={"app_name": "Tool Catalog"})
+    )
     app.register_error_handler(CatalogError, problems.answer_catalog_error)
     app.register_error_handler(ValidationError, _answer_body_error)
     app.add_url_rule("/", "start", _start)
@@ -47,9 +48,9 @@ def register(app: Flask) -> None:
 
 def _start() -> WerkzeugResponse:
     """Lead who opens the service in a browser to the page where it can be tried."""
-    return redirect(f"{DOCS}/")
+    return redirect(f"{problems.DOCS}/")
 
 
 def _answer_body_error(error: ValidationError) -> Response:
-    findings = [Finding((str(name),), str(text)) for name, text in error.messages_dict.items()]
+    findings = list(problems.flattened(error.messages_dict))
     return problems.problem(422, "invalid", "The body is not valid.", findings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,6 +26,9 @@ def answer(value: Any, *, revision: int | None = None, status: int = 200) -> Res
     """Answer a value as JSON, with a strong ETag; 304 when the client has it already.
 
     `revision` is the last committed change that the value shows.
+
+    Raises:
+        PreconditionFailed: of a read, when `If-Match` names another state of it.
     """
     body = _body(value)
     response = Response(body, status=status, mimetype=JSON)
@@ -32,6 +36,8 @@ def answer(value: Any, *, revision: int | None = None, status: int = 200) -> Res
     if revision is not None:
         response.headers["X-Catalog-Revision"] = str(revision)
     response.make_conditional(request)
+    if response.status_code == HTTPStatus.PRECONDITION_FAILED:
+        raise PreconditionFailed("This is not what it was when you read it. Read it again without If-Match.")
     return response
 
 

@@ -37,6 +37,11 @@ def json_object() -> Document:
     return definitions.without_added_fields(value)  # type: ignore[no-any-return]
 
 
+def optional_json_object() -> Document:
+    """Return the body as `json_object` does; an empty map for no body, also of a chunked request."""
+    return json_object() if request.get_data() else {}
+
+
 def items() -> Iterator[Item]:
     """Return the definitions in a JSON or YAML body, one or many."""
     if request.is_json:

@@ -6,19 +6,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from flask import Response, request
+from flask import Response
 from flask_smorest import Blueprint
 
 from toolcatalog.api import bodies
 from toolcatalog.api.answers import JSON, answer
-from toolcatalog.api.context import changing, current, reading
+from toolcatalog.api.context import changing, reading
 from toolcatalog.api.operations import operation
 from toolcatalog.api.problems import as_errors
 from toolcatalog.api.tools import Query
 from toolcatalog.core import definition as definitions
 from toolcatalog.core import json_text
-from toolcatalog.core.definition import Document
-from toolcatalog.core.kinds import Report
 from toolcatalog.schemas.answers import listed, ref, shape
 from toolcatalog.schemas.queries import ExportBody, ExportQuery, ImportQuery, ToolQuery
 from toolcatalog.services import exports, imports, rows, tools
@@ -52,20 +50,20 @@ def validate_definition() -> Response:
 )  # fmt: skip
 def validate_change(query: Query, reference: str) -> Response:
     """Say what a PUT of the fields given would make wrong or doubtful; without a body, what is so now."""
-    body = bodies.json_object() if request.content_length else {}
+    body = bodies.optional_json_object()
     with reading() as session:
         row = tools.get(session, Reference.parse(reference), query.get("version"))
-        document = definitions.to_document(rows.read(row))
-    return answer(_validation({**document, **body}))
-
-
-def _validation(document: Document) -> dict[str, Any]:
-    report: Report = definitions.read(document)[1]
-    return {
-        "valid": not report.errors,
-        "errors": as_errors(report.errors),
-        "warnings": as_errors(report.warnings),
-    }
+        document = {**definitions.to_document(rows.read(row)), **body}
+    report = definitions.read(document)[1]
+    if document["tool_name"] != row.tool_name:
+        report.errors.append(tools.rename_finding(row))
+    return answer(
+        {
+            "valid": not report.errors,
+            "errors": as_errors(report.errors),
+            "warnings": as_errors(report.warnings),
+        }
+    )
 
 
 @operation(
@@ -86,9 +84,6 @@ def import_tools(query: Query) -> Response:
         )
         if query["dry_run"]:
             journal.discard()
-    if len(journal.change_ids) >= imports.ANALYZE_FROM:
-        with current().database.write() as session:
-            imports.refresh_statistics(session)
     return answer(_import_answer(results, dry_run=query["dry_run"]))
 
 
@@ -110,7 +105,7 @@ def _import_answer(results: list[Result], *, dry_run: bool) -> dict[str, Any]:
 
 
 _EXPORT: dict[str, Any] = {
-    "answers": listed(ref("ToolDefinition")), "content_types": (_YAML, JSON),
+    "answers": listed(ref("ToolDefinition")), "content_types": (_YAML, JSON), "etag": False,
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ blueprint = Blueprint("health", __name__)
 _STARTED = time.monotonic()
 
 
-@operation(blueprint, "GET", "/health", answers=ref("Health"))
+@operation(blueprint, "GET", "/health", answers=ref("Health"), unavailable=ref("Health"))
 def get_health() -> Response:
     """Say whether reads can be served: 200 when they can, 503 when not."""
     tools = _count_tools()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -16,16 +16,14 @@ from toolcatalog.schemas.queries import QuerySchema
 View = Callable[..., Any]
 
 _PROBLEM = {"application/problem+json": {"schema": ref("Problem")}}
-# What every operation may answer, what those with a body may, and what a change may.
-_ALWAYS = (422, 503)
-_WITH_BODY = (400, 413, 415)
+_WITH_BODY = (400, 413, 415, 422)
 _CONDITIONAL = (412, 428)
 
-_HEADERS: dict[str, Schema] = {
-    "X-Request-ID": {"schema": {"type": "string"}},
-    "ETag": {"schema": {"type": "string"}},
-    "X-Catalog-Revision": {"schema": {"type": "integer"}},
-}
+_REQUEST_ID: dict[str, Schema] = {"X-Request-ID": {"schema": {"type": "string"}, "required": True}}
+_RETRY_AFTER: dict[str, Schema] = {"Retry-After": {"schema": {"type": "integer"}, "required": True}}
+_LOCATION: dict[str, Schema] = {"Location": {"schema": {"type": "string"}, "required": True}}
+_ETAG: dict[str, Schema] = {"ETag": {"schema": {"type": "string"}, "required": True}}
+_REVISION: dict[str, Schema] = {"X-Catalog-Revision": {"schema": {"type": "integer"}}}
 PAGE_HEADERS: dict[str, Schema] = {
     "X-Total-Count": {"schema": {"type": "integer"}},
     "Link": {"schema": {"type": "string"}, "description": 'the next page, as `<...>; rel="next"` (RFC 8288)'},
@@ -36,6 +34,12 @@ _IF_MATCH = {
     "schema": {"type": "string"},
     "description": "the ETag of the tool as it was read; 412 when it has changed since",
 }
+_IF_NONE_MATCH = {
+    "in": "header",
+    "name": "If-None-Match",
+    "schema": {"type": "string"},
+    "description": "the ETag of an earlier answer; 304 when it still holds",
+}
 
 
 def operation(
@@ -45,37 +49,48 @@ def operation(
     *,
     answers: Schema | None,
     status: int = 200,
-    query: type[QuerySchema] | None = None,
+    query: type[QuerySchema] | QuerySchema | None = None,
     body: Schema | None = None,
     yaml: bool = False,
     optional_body: bool = False,
-    content_types: Iterable[str] = (JSON,),
+    content_types: tuple[str, ...] = (JSON,),
     headers: dict[str, Schema] | None = None,
+    etag: bool = True,
     conditional: bool = False,
+    unavailable: Schema | None = None,
     problems: tuple[int, ...] = (),
 ) -> Callable[[View], View]:
     """Route a view, read its query, and describe it in the OpenAPI document.
 
     `answers` is the schema of the good answer, None where it has no body; `yaml` says that the body may be
-    YAML too; `conditional` that `If-Match` is heeded.
+    YAML too; `etag` that the good answer has one; `conditional` that `If-Match` is heeded.
+    `unavailable` is what comes with 503 where that is no problem document.
     """
-    possible = {*_ALWAYS, *problems, *(_WITH_BODY if body else ()), *(_CONDITIONAL if conditional else ())}
-    if "<" in rule:
+    is_read = method == "GET" and etag
+    possible = {503, *problems, *(_WITH_BODY if body else ()), *(_CONDITIONAL if conditional else ())}
+    if query is not None:
+        possible.add(422)
+    if "<" in f"{blueprint.url_prefix}{rule}":
         possible.add(404)
+    if is_read:
+        possible.add(412)
+    contents = {} if answers is None else dict.fromkeys(content_types, answers)
     documented: dict[str, Any] = {
         "responses": {
-            str(status): _good_answer(status, answers, content_types, headers),
+            str(status): _good_answer(status, contents, {**(_ETAG if etag else {}), **(headers or {})}),
+            **({"304": _good_answer(304, {}, _ETAG)} if is_read else {}),
             **{str(code): _problem(code) for code in sorted(possible)},
         }
     }
+    if unavailable is not None:
+        documented["responses"]["503"] = _good_answer(503, {JSON: unavailable}, {})
     if body is not None:
         types = (JSON, *YAML_TYPES) if yaml else _json_types(method)
         documented["requestBody"] = {
             "required": not optional_body,
             "content": {name: {"schema": body} for name in types},
         }
-    if conditional:
-        documented["parameters"] = [_IF_MATCH]
+    request_headers = [*([_IF_MATCH] if conditional else []), *([_IF_NONE_MATCH] if is_read else [])]
 
     def decorator(view: View) -> View:
         documented["operationId"] = view.__name__
@@ -83,24 +98,30 @@ def operation(
         if query is not None:
             # webargs would leave out parameters that it does not know; the schemas refuse them.
             decorated = blueprint.arguments(query, location="query", unknown=None)(decorated)
+        _document_parameters(decorated, request_headers)
         blueprint.add_url_rule(rule, view.__name__, decorated, methods=[method])
         return view
 
     return decorator
 
 
+def _document_parameters(view: View, parameters: list[Schema]) -> None:
+    """Describe parameters beside those of the query; flask-smorest's `doc` would put them in their place."""
+    view._apidoc.setdefault("arguments", {}).setdefault("parameters", []).extend(parameters)  # type: ignore[attr-defined]
+
+
 def _json_types(method: str) -> tuple[str, ...]:
     return (JSON, "application/merge-patch+json") if method == "PATCH" else (JSON,)
 
 
-def _good_answer(
-    status: int, schema: Schema | None, content_types: Iterable[str], headers: dict[str, Schema] | None
-) -> Schema:
-    answer: Schema = {"description": HTTPStatus(status).phrase, "headers": {**_HEADERS, **(headers or {})}}
-    if schema is not None:
-        answer["content"] = {name: {"schema": schema} for name in content_types}
+def _good_answer(status: int, contents: dict[str, Schema], headers: dict[str, Schema]) -> Schema:
+    every = {**_REQUEST_ID, **_REVISION, **(_LOCATION if status == HTTPStatus.CREATED else {})}
+    answer: Schema = {"description": HTTPStatus(status).phrase, "headers": {**every, **headers}}
+    if contents:
+        answer["content"] = {name: {"schema": schema} for name, schema in contents.items()}
     return answer
 
 
 def _problem(code: int) -> Schema:
-    return {"description": HTTPStatus(code).phrase, "content": _PROBLEM}
+    headers = {**_REQUEST_ID, **(_RETRY_AFTER if code in (429, 503) else {})}
+    return {"description": HTTPStatus(code).phrase, "headers": headers, "content": _PROBLEM}

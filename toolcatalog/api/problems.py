@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -29,6 +29,7 @@ STATUS: dict[type[CatalogError], HTTPStatus] = {
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = 2
+DOCS = "/api/v1/docs"
 
 
 def problem(status: int, code: str, detail: str, findings: Sequence[Finding] = ()) -> Response:
@@ -60,13 +61,16 @@ def as_errors(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest has no types
     """flask-smorest's Api, whose errors are problem documents too."""
 
+    # Each operation says which problems it may answer; a default of another shape would be wrong twice.
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer an error of Flask, of webargs (its `data`), or one that nobody foresaw."""
         status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
         code = HTTPStatus(status).phrase.lower().replace(" ", "_")
         messages = (getattr(error, "data", None) or {}).get("messages")
         if messages is not None:
-            response = problem(status, "invalid", "The request is not valid.", list(_flattened(messages)))
+            response = problem(status, "invalid", "The request is not valid.", _of_all_locations(messages))
         else:
             response = problem(status, code, _sentence(error))
         for name, value in error.get_headers():
@@ -75,17 +79,25 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest has no types
         return response
 
 
-def _flattened(messages: dict[str, Any], path: errors.Path = ()) -> Iterable[Finding]:
-    """Turn the messages of webargs, `{location: {field: [message]}}`, into findings."""
-    for location in messages.values():
-        for name, found in location.items():
-            texts = found if isinstance(found, list) else [str(each) for each in found.values()]
-            yield from (Finding((*path, name), str(each)) for each in texts)
+def _of_all_locations(messages: dict[str, Any]) -> list[Finding]:
+    """Leave out what webargs puts around the messages: `query`."""
+    return [finding for location in messages.values() for finding in flattened(location)]
+
+
+def flattened(messages: Any, path: errors.Path = ()) -> Iterator[Finding]:
+    """Turn marshmallow's messages, lists in maps by field and index, into findings."""
+    if isinstance(messages, dict):
+        for step, found in messages.items():
+            yield from flattened(found, (*path, step))
+    else:
+        yield from (Finding(path, str(each)) for each in messages)
 
 
 def _sentence(error: HTTPException) -> str:
     if isinstance(error, RequestEntityTooLarge):
         return "The body is larger than MAX_BODY_BYTES allows. Send less at a time, or have the limit raised."
+    if error.code == HTTPStatus.NOT_FOUND:
+        return f"There is nothing at this path; {DOCS} lists what there is."
     if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:
         return "Something went wrong here, not in your request. It was logged with this request id."
     return error.description or error.name

@@ -29,7 +29,7 @@ def search_tools(query: Query) -> Response:
     with reading() as session:
         results = searching.search(
             session,
-            query["q"],
+            query.get("q", ""),
             query.get("name"),
             filters_of({**query, "name": None}),
             after=cursors.read(query.get("cursor"), bound(query), (float, str)),
@@ -68,8 +68,8 @@ def list_capabilities(query: Query) -> Response:
 
 
 @operation(
-    blueprint, "GET", "/capabilities/<capability>/tools", query=ListQuery, answers=listed(ref("Tool")),
-    headers=PAGE_HEADERS,
+    blueprint, "GET", "/capabilities/<capability>/tools", query=ListQuery(exclude=["capability"]),
+    answers=listed(ref("Tool")), headers=PAGE_HEADERS,
 )  # fmt: skip
 def list_tools_of_capability(query: Query, capability: str) -> Response:
     """List the tools that can do something."""

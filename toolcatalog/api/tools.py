@@ -46,13 +46,27 @@ def list_tools(query: Query) -> Response:
     return answer_page(query)
 
 
-@operation(blueprint, "GET", "/platform/<platform>", query=ListQuery, answers=_TOOLS, headers=PAGE_HEADERS)
+@operation(
+    blueprint,
+    "GET",
+    "/platform/<platform>",
+    query=ListQuery(exclude=["platform"]),
+    answers=_TOOLS,
+    headers=PAGE_HEADERS,
+)
 def list_tools_of_platform(query: Query, platform: str) -> Response:
     """List the tools of a platform."""
     return answer_page({**query, "platform": platform})
 
 
-@operation(blueprint, "GET", "/category/<category>", query=ListQuery, answers=_TOOLS, headers=PAGE_HEADERS)
+@operation(
+    blueprint,
+    "GET",
+    "/category/<category>",
+    query=ListQuery(exclude=["category"]),
+    answers=_TOOLS,
+    headers=PAGE_HEADERS,
+)
 def list_tools_of_category(query: Query, category: str) -> Response:
     """List the tools of a category."""
     return answer_page({**query, "category": category})
@@ -178,6 +192,7 @@ def roll_tool_back(reference: str) -> Response:
     query=ToolQuery,
     status=204,
     answers=None,
+    etag=False,
     conditional=True,
     problems=(409,),
 )

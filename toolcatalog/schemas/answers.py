@@ -67,6 +67,39 @@ def _changes_of_definition() -> Schema:
     return {key: value for key, value in _definition().items() if key != "required"}
 
 
+# What is asked of a map, and not of the part of it that a patch is. A name that cannot be set can be unset.
+_OF_WHOLE_MAPS = ("required", "minProperties", "propertyNames")
+
+
+def _patch_of(schema: Schema) -> Schema:
+    """What may stand in a JSON merge patch for a value of a schema (RFC 7396): of a map, any part.
+
+    Null takes a field away, and also one that is not there; what has to be there takes no null.
+    """
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [_patch_of(one) for one in schema["anyOf"]]}
+    if schema.get("type") != "object":
+        return schema
+    needed = schema.get("required", ())
+    fields = {
+        name: _patch_of(one) if name in needed else nullable(_patch_of(one))
+        for name, one in schema.get("properties", {}).items()
+    }
+    others = schema.get("additionalProperties", True)
+    if isinstance(others, dict):
+        others = nullable(_patch_of(others))
+    kept = {key: value for key, value in schema.items() if key not in _OF_WHOLE_MAPS}
+    return {**kept, "properties": fields, "additionalProperties": others or {"type": "null"}}
+
+
+def _patch_of_definition() -> Schema:
+    return {
+        **_patch_of(_definition()),
+        "title": "Tool patch",
+        "description": "A JSON merge patch (RFC 7396) of a tool definition.",
+    }
+
+
 def _tool() -> Schema:
     schema = _definition()
     schema["title"] = "Tool"
@@ -147,7 +180,7 @@ def components() -> dict[str, Schema]:
     return {
         "ToolDefinition": _definition(),
         "ToolChanges": _changes_of_definition(),
-        "ToolPatch": {"type": "object", "description": "A JSON merge patch (RFC 7396) of a tool definition."},
+        "ToolPatch": _patch_of_definition(),
         "Tool": tool,
         "Hit": tool | {"title": "Hit", "properties": {**tool["properties"], **reasons}},
         "Problem": _PROBLEM,

@@ -5,11 +5,13 @@ a misspelled filter that is ignored answers with tools that were not asked for.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import Any
 
 import marshmallow as ma
 from marshmallow import validate
 from webargs.fields import DelimitedList
+from webargs.multidictproxy import MultiDictProxy
 
 from toolcatalog.core import definition
 from toolcatalog.core.filters import SORTS
@@ -41,8 +43,28 @@ class Switch(ma.fields.Boolean):
     falsy = {"false"}
 
 
-class QuerySchema(ma.Schema):
-    """The base of all questions."""
+class Whole(ma.fields.Integer):
+    """A whole number as JSON has it; Python alone would also take `+5`, `1_000` and `٣`."""
+
+    def _validated(self, value: Any) -> Any:
+        if not re.fullmatch("-?[0-9]+", value):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class Moment(ma.fields.AwareDateTime):
+    """A point in time, in UTC: PostgreSQL takes no offset of 16 hours or more, as RFC 3339 does."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> dt.datetime:
+        moment = super()._deserialize(value, attr, data, **options)
+        try:
+            return moment.astimezone(dt.UTC)
+        except OverflowError as error:  # in the first hours of the year 1, or the last of 9999
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from error
+
+
+class StrictSchema(ma.Schema):
+    """What refuses fields that it does not know."""
 
     class Meta:
         unknown = ma.RAISE
@@ -54,9 +76,21 @@ class QuerySchema(ma.Schema):
                 messages[:] = [f"is not a parameter here; {nearest(str(name), sorted(self.fields))}"]
 
 
-def limit(default: int) -> ma.fields.Integer:
+class QuerySchema(StrictSchema):
+    """The base of all questions."""
+
+    @ma.pre_load
+    def _refuse_repetition(self, data: MultiDictProxy, **_: Any) -> MultiDictProxy:
+        """Refuse a parameter that stands there twice: either value would be a guess."""
+        repeated = {name: ["is given more than once"] for name, values in data.lists() if len(values) > 1}
+        if repeated:
+            raise ma.ValidationError(repeated)
+        return data
+
+
+def limit(default: int) -> Whole:
     """How many rows a page has at most."""
-    return ma.fields.Integer(load_default=default, validate=validate.Range(min=1, max=MAX_LIMIT))
+    return Whole(load_default=default, validate=validate.Range(min=1, max=MAX_LIMIT))
 
 
 class FilterQuery(QuerySchema):
@@ -70,7 +104,7 @@ class FilterQuery(QuerySchema):
     tag = Word()
     name = Word(metadata={"description": "the exact name"})
     version = Word(metadata={"description": "tools at this version, be it their latest or not"})
-    updated_since = ma.fields.AwareDateTime(
+    updated_since = Moment(
         format="iso",
         default_timezone=dt.UTC,
         metadata={"description": "RFC 3339; UTC where it has no offset"},
@@ -111,7 +145,6 @@ class SearchQuery(FilterQuery, PageQuery, ViewQuery):
     limit = limit(50)
     q = Word(
         longest=MAX_SEARCH_LENGTH,
-        load_default="",
         metadata={"description": "what the tool should do, in any words; typos are tolerated"},
     )
     name = Word(metadata={"description": "a part of the name"})
@@ -134,7 +167,7 @@ class HistoryQuery(QuerySchema):
     """The changes of one tool, the newest first."""
 
     limit = limit(100)
-    before = ma.fields.Integer(
+    before = Whole(
         validate=validate.Range(min=1, max=2**63 - 1), metadata={"description": "older than this revision"}
     )
 
@@ -142,8 +175,8 @@ class HistoryQuery(QuerySchema):
 class ChangesQuery(QuerySchema):
     """The changes of all tools, in order."""
 
-    since = ma.fields.Integer(load_default=0, validate=validate.Range(min=0, max=2**63 - 1))
-    wait = ma.fields.Integer(
+    since = Whole(load_default=0, validate=validate.Range(min=0, max=2**63 - 1))
+    wait = Whole(
         load_default=0,
         validate=validate.Range(min=0, max=MAX_WAIT_SECONDS),
         metadata={"description": "seconds to wait for a change when there is none"},
@@ -172,7 +205,7 @@ class ExportQuery(QuerySchema):
     format = ma.fields.String(load_default="yaml", validate=validate.OneOf(("yaml", "json")))
 
 
-class ExportBody(QuerySchema):
+class ExportBody(StrictSchema):
     """As the query of GET, for many names, or names with commas."""
 
     names = ma.fields.List(Word(), validate=validate.Length(max=10_000))

@@ -213,19 +213,18 @@ def replace(
     before = definitions.to_document(rows.read(row))
     definition = definitions.from_document(change(before))
     if definition.tool_name != row.tool_name:
-        raise InvalidDefinition(
-            "A tool keeps its name.",
-            [
-                Finding(
-                    ("tool_name",),
-                    f'is "{row.tool_name}" and stays so: create another tool, and retire this one',
-                )
-            ],
-        )
+        raise InvalidDefinition("A tool keeps its name.", [rename_finding(row)])
     if definition.version != row.version:
         return _derive(journal, known, row, definition)
     overwrite(journal, row, before, definition)
     return row
+
+
+def rename_finding(row: ToolVersion) -> Finding:
+    """Say that a change cannot give a tool another name."""
+    return Finding(
+        ("tool_name",), f'is "{row.tool_name}" and stays so: create another tool, and retire this one'
+    )
 
 
 def _derive(
