@@ -124,6 +124,7 @@ class ViewQuery(QuerySchema):
     fields_ = DelimitedList(
         ma.fields.String(validate=validate.OneOf(FIELDS)),
         data_key="fields",
+        validate=validate.Length(min=1, error="names no field"),
         metadata={"description": "only these fields, separated by commas"},
     )
     view = ma.fields.String(
@@ -201,7 +202,11 @@ class ImportQuery(QuerySchema):
 class ExportQuery(QuerySchema):
     """Which definitions come out, and how."""
 
-    names = DelimitedList(Word(), metadata={"description": "only these, separated by commas; all without"})
+    names = DelimitedList(
+        Word(),
+        validate=validate.Length(min=1, error="names no tool"),
+        metadata={"description": "only these, separated by commas; all without"},
+    )
     format = ma.fields.String(load_default="yaml", validate=validate.OneOf(("yaml", "json")))
 
 
