@@ -14,13 +14,15 @@ from sqlalchemy.engine import make_url
 
 from toolcatalog import embedded, settings, upgrade
 from toolcatalog.api import context
+from toolcatalog.api.context import Context
 from toolcatalog.app import create_app
+from toolcatalog.cache.shared import State
 from toolcatalog.db import Database
 from toolcatalog.settings import PROJECT_ROOT
 
 Document = dict[str, Any]
 
-_TABLES = "patterns, capabilities, tool_versions, changes, tools, search_words"
+_TABLES = "patterns, capabilities, tool_versions, changes, tools, search_words, reloads, source_files"
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +62,7 @@ def session_app(database_url: str) -> Iterator[Flask]:
 @pytest.fixture
 def app(session_app: Flask) -> Flask:
     """An application over an empty catalog."""
-    empty(context.of(session_app).database)
+    empty(context.of(session_app))
     return session_app
 
 
@@ -76,11 +78,12 @@ def client(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
-def empty(database: Database) -> None:
-    """Take everything out of a catalog."""
-    with database.write() as session:
+def empty(parts: Context) -> None:
+    """Take everything out of a catalog, and out of the cache of an application over it."""
+    with parts.database.write() as session:
         session.execute(text(f"TRUNCATE {_TABLES} RESTART IDENTITY"))
         session.execute(text("UPDATE catalog_state SET revision = 0"))
+    parts.coherence.tell_restored(State(0, 0))
 
 
 _PATTERN: Document = {

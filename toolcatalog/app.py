@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Callable
 
 from flask import Flask
 
 from toolcatalog import api, db, log
-from toolcatalog.api import context
+from toolcatalog.api import context, warming
+from toolcatalog.cache.coherence import Coherence, News
+from toolcatalog.cache.shared import SharedState, State
+from toolcatalog.cache.store import Cache
+from toolcatalog.db import Database
 from toolcatalog.listener import Listener
-from toolcatalog.services.changes import CHANNEL
+from toolcatalog.reload import applying
+from toolcatalog.reload.files import Folder
+from toolcatalog.reload.leading import Reloader
+from toolcatalog.reload.watching import Watcher
+from toolcatalog.services.changes import CHANNEL, read_news
 from toolcatalog.settings import InvalidSetting, Settings
+
+_log = logging.getLogger(__name__)
+_KEY = "toolcatalog.background"
 
 
 def create_app(settings: Settings) -> Flask:
-    """Make the WSGI application; it connects to nothing and starts no thread before its first request.
+    """Make the WSGI application; it connects to nothing and starts no thread before `start`.
 
     Raises:
         InvalidSetting: without a database; `toolcatalog serve` is who starts the embedded one.
@@ -33,14 +46,86 @@ def create_app(settings: Settings) -> Flask:
         max_overflow=settings.db_max_overflow,
         statement_timeout_ms=settings.db_statement_timeout_ms,
     )
+    cache = Cache(settings.cache_max_size, settings.cache_ttl_seconds)
+    shared = SharedState()
+    coherence = Coherence(cache, shared, lambda since: _read_news(database, since))
+    folder = Folder(settings.tools_dir)
+    listener = Listener(
+        settings.database_url, CHANNEL, coherence, database.outage, warming.Warming(app).warm_sometimes
+    )
     context.install(
         app,
         context.Context(
             database=database,
-            listener=Listener(settings.database_url, CHANNEL),
+            cache=cache,
+            coherence=coherence,
+            listener=listener,
+            folder=folder,
+            hot_reload=settings.hot_reload,
             require_if_match=settings.require_if_match,
             waiting_places=threading.BoundedSemaphore(max(1, settings.threads // 2)),
         ),
     )
+    app.extensions[_KEY] = _Background(settings, shared, listener, lambda trigger: _reload(app, trigger))
     api.register(app)
     return app
+
+
+def start(app: Flask) -> None:
+    """Start the threads of a process, after any fork; harmless when they run."""
+    app.extensions[_KEY].start()
+
+
+def stop(app: Flask) -> None:
+    """Stop the threads of a process, and let go of the database."""
+    app.extensions[_KEY].stop()
+    context.of(app).database.engine.dispose()
+
+
+class _Background:
+    """The threads of a process: one that listens to the database, one that watches the definitions."""
+
+    def __init__(
+        self, settings: Settings, shared: SharedState, listener: Listener, reload: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._shared = shared
+        self._listener = listener
+        self._reload = reload
+        self._reloader: Reloader | None = None
+        self._starting = threading.Lock()
+        self._is_started = False
+
+    def start(self) -> None:
+        with self._starting:
+            if self._is_started:
+                return
+            self._is_started = True
+            if not self._shared.is_shared:
+                _log.info(
+                    "The application was loaded after the fork, or there was none: other processes hear of a "
+                    "change from the database, in milliseconds, or a second if a notification is lost."
+                )
+            self._listener.start()
+            if self._settings.hot_reload != "off":
+                polling = self._settings.hot_reload == "polling"
+                watcher = Watcher(self._settings.tools_dir, polling=polling)
+                self._reloader = Reloader(self._settings.database_url or "", watcher, self._reload)
+                self._reloader.start()
+
+    def stop(self) -> None:
+        if self._reloader is not None:
+            self._reloader.stop()
+        self._listener.stop()
+
+
+def _read_news(database: Database, since: int) -> News:
+    with database.read() as session:
+        return read_news(session, since)
+
+
+def _reload(app: Flask, trigger: str) -> None:
+    parts = context.of(app)
+    outcome = applying.apply(parts.database, parts.folder, trigger)
+    if outcome.revision is not None:
+        parts.coherence.tell(State(outcome.revision, drops=0))

@@ -19,7 +19,8 @@ import toolcatalog
 from toolcatalog import embedded, serve, settings, upgrade
 from toolcatalog.core import json_text
 from toolcatalog.errors import CatalogError, DatabaseUnavailable, Finding, InvalidDocument
-from toolcatalog.reload import files
+from toolcatalog.reload import applying, files
+from toolcatalog.reload.files import Folder
 from toolcatalog.services import exports, imports
 from toolcatalog.services.changes import Actor, Journal
 from toolcatalog.sources import definitions
@@ -98,6 +99,18 @@ def import_command(paths: tuple[Path, ...], *, overwrite: bool, partial: bool, d
     sys.exit(INVALID if imports.count(results)["failed"] else 0)
 
 
+@cli.command("reload")
+@click.option("--accept-removals", is_flag=True, help="Retire the tools of vanished files, however many.")
+def reload_command(*, accept_removals: bool) -> None:
+    """Take in what changed in the folder of definitions; exits with 1 if a file has an error."""
+    settings_ = settings.load()
+    with serve.open_database(settings_) as (_, database):
+        folder = Folder(settings_.tools_dir)
+        outcome = applying.apply(database, folder, "manual", accept_removals=accept_removals)
+    serve.say(outcome, settings_.tools_dir)
+    sys.exit(INVALID if outcome.errors else 0)
+
+
 @cli.command("export")
 @click.argument("names", nargs=-1)
 @click.option("--format", "format_", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
@@ -116,7 +129,9 @@ def export_command(names: tuple[str, ...], format_: str, output: IO[str]) -> Non
 
 def _files(paths: Iterable[Path]) -> list[Path]:
     """List the files that are named, and those in the folders that are named."""
-    found = [each for path in paths for each in (files.find(path) if path.is_dir() else [path])]
+    findings: list[Finding] = []
+    found = [each for path in paths for each in (files.find(path, findings) if path.is_dir() else [path])]
+    _print_findings(findings)
     if not found:
         raise click.UsageError("There are no YAML files (*.yaml, *.yml) in these folders.")
     return found

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 
-from psycopg2 import errorcodes
+import psycopg2
+from psycopg2 import errorcodes, extensions
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
@@ -25,9 +29,46 @@ _MET_ANOTHER_WRITER = {
 }
 _UNAVAILABLE = (OperationalError, InterfaceError)
 _POOL_WAIT_SECONDS = 5
-_CONNECT_SECONDS = 3
+# How much longer than its own limit for a statement PostgreSQL may take to answer, connecting included.
+_ANSWER_SECONDS = 3.0
 # An export whose client stopped reading would hold its snapshot, and keep VACUUM from its work, for ever.
 _IDLE_SECONDS = 60
+# SQLSTATE classes of a server that is not there for us: connection exceptions, shut down or starting up.
+_AWAY = ("08", "57P")
+_RETRY_SECONDS = 1.0
+
+
+class Outage:
+    """Whether PostgreSQL is away. While it is, one attempt a second is let through; others fail at once.
+
+    The first attempt after a failure is made at once: it may have been one connection alone that was lost.
+    """
+
+    def __init__(self) -> None:
+        self._next_attempt: float | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the last attempt to reach PostgreSQL failed."""
+        return self._next_attempt is not None
+
+    def begin(self) -> None:
+        """Note that PostgreSQL could not be reached."""
+        self._next_attempt = time.monotonic() + (_RETRY_SECONDS if self.is_on else 0)
+
+    def end(self) -> None:
+        """Note that PostgreSQL answered."""
+        self._next_attempt = None
+
+    def refuses(self) -> bool:
+        """Tell whether not to try now; if it is time to, this attempt is the one."""
+        due = self._next_attempt
+        if due is None:
+            return False
+        if time.monotonic() < due:
+            return True
+        self.begin()
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +76,7 @@ class Database:
     """Sessions for reading and for writing; nothing else in the package opens or ends a transaction."""
 
     engine: Engine
+    outage: Outage = field(default_factory=Outage)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -44,7 +86,9 @@ class Database:
             DatabaseUnavailable: when PostgreSQL cannot be reached or does not answer in time.
         """
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with _plain_errors(), Session(self.engine.execution_options(**options)) as session:
+        with self._reached(), Session(self.engine.execution_options(**options)) as session:
+            session.connection()
+            self.outage.end()
             yield session
 
     @contextmanager
@@ -57,8 +101,29 @@ class Database:
             ConcurrentChange: when another transaction is changing the same tool.
             DatabaseUnavailable: when PostgreSQL cannot be reached or does not answer in time.
         """
-        with _plain_errors(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+        with self._reached(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            session.connection()
+            self.outage.end()
             yield session
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        if self.outage.refuses():
+            raise _unavailable()
+        try:
+            yield
+        except DBAPIError as error:
+            if getattr(error.orig, "pgcode", None) in _MET_ANOTHER_WRITER:
+                raise ConcurrentChange(
+                    "Another request is changing the same tool at this moment. Read it again and retry."
+                ) from error
+            if _is_away(error):
+                self.outage.begin()
+            if isinstance(error, _UNAVAILABLE):
+                raise _unavailable() from error
+            raise
+        except PoolTimeout as error:
+            raise _unavailable() from error
 
 
 def connect(
@@ -73,6 +138,7 @@ def connect(
 
     `url` names the driver (`postgresql+psycopg2://`), as `settings.normalised_url` writes it.
     """
+    limit = statement_timeout_ms / 1000 + _ANSWER_SECONDS
     engine = create_engine(
         url,
         pool_size=pool_size,
@@ -83,7 +149,7 @@ def connect(
         json_serializer=json_text.dumps,
         connect_args={
             "application_name": application_name,
-            "connect_timeout": _CONNECT_SECONDS,
+            "connection_factory": _answering_within(limit),
             "options": f"-c timezone=UTC -c statement_timeout={statement_timeout_ms}"
             f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}",
         },
@@ -91,20 +157,46 @@ def connect(
     return Database(engine)
 
 
+def _answering_within(seconds: float) -> type[extensions.connection]:
+    """Make a class of connections that give up when the server does not answer.
+
+    A server that is frozen, or whose network is, keeps its own limits as little as its promises; without
+    this, every thread that asks it would hang.
+    """
+    return type("Connection", (extensions.connection,), {"answer_seconds": seconds})
+
+
+def _wait(connection: extensions.connection) -> None:
+    """Wait for a server's answer, as psycopg2 itself would, but no longer than the connection's limit."""
+    seconds = getattr(connection, "answer_seconds", None)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    waiting_for = select.poll()
+    while (state := connection.poll()) != extensions.POLL_OK:
+        waiting_for.register(
+            connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT
+        )
+        left_ms = None if deadline is None else max(0, 1000 * (deadline - time.monotonic()))
+        if not waiting_for.poll(left_ms):
+            raise psycopg2.OperationalError(f"the server gave no answer within {seconds:g} seconds")
+
+
+extensions.set_wait_callback(_wait)
+
+
 @contextmanager
-def _plain_errors() -> Iterator[None]:
-    try:
-        yield
-    except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) in _MET_ANOTHER_WRITER:
-            raise ConcurrentChange(
-                "Another request is changing the same tool at this moment. Read it again and retry."
-            ) from error
-        if isinstance(error, _UNAVAILABLE):
-            raise _unavailable() from error
-        raise
-    except PoolTimeout as error:
-        raise _unavailable() from error
+def plain_connection(url: str, application_name: str) -> Iterator[extensions.connection]:
+    """Open a connection of its own, where each statement commits at once: to listen, or to hold a lock."""
+    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    factory = _answering_within(_ANSWER_SECONDS)
+    connection = psycopg2.connect(dsn, connection_factory=factory, application_name=application_name)
+    with closing(connection):
+        connection.set_session(autocommit=True)
+        yield connection
+
+
+def _is_away(error: DBAPIError) -> bool:
+    code = getattr(error.orig, "pgcode", None)
+    return isinstance(error, _UNAVAILABLE) and (code is None or code.startswith(_AWAY))
 
 
 def _unavailable() -> DatabaseUnavailable:

@@ -1,7 +1,7 @@
 """Hears of committed changes, also of those made by other processes and hosts, and wakes who waits for one.
 
-One thread a process, started when it is first needed and so after any fork. PostgreSQL's NOTIFY carries the
-revision; since a notification can get lost with its connection, the revision is also read every second.
+One thread a process, started after any fork. PostgreSQL's NOTIFY says that the catalog changed; since a
+notification can get lost with its connection, the catalog's state is also read every second.
 """
 
 from __future__ import annotations
@@ -9,39 +9,57 @@ from __future__ import annotations
 import logging
 import select
 import threading
-import time
+from collections.abc import Callable
 
 import psycopg2
 from psycopg2 import extensions
-from sqlalchemy.engine import make_url
+
+from toolcatalog.cache.coherence import Coherence
+from toolcatalog.cache.shared import State
+from toolcatalog.db import Outage, plain_connection
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
+APPLICATION_NAME = "toolcatalog listener"
 
 
 class Listener:
-    """Knows the newest revision that it has heard of. Thread-safe."""
+    """Keeps a process informed of the catalog's state. Thread-safe.
 
-    def __init__(self, url: str, channel: str) -> None:
-        self._dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    `after_news` is called in its thread when the state was read, at least every second.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        channel: str,
+        coherence: Coherence,
+        outage: Outage,
+        after_news: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._url = url
         self._channel = channel
+        self._coherence = coherence
+        self._outage = outage
+        self._after_news = after_news
         self._revision = 0
         self._heard = threading.Condition()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    @property
-    def revision(self) -> int:
-        """The newest revision heard of; 0 before the first, and before the thread was started."""
-        return self._revision
-
     def wait_for_after(self, revision: int, timeout_seconds: float) -> bool:
         """Wait until a revision after this one is committed; False when none was in that time."""
-        deadline = time.monotonic() + timeout_seconds
+        self.start()
         with self._heard:
-            self._start()
-            return self._heard.wait_for(lambda: self._revision > revision, deadline - time.monotonic())
+            return self._heard.wait_for(lambda: self._revision > revision, timeout_seconds)
+
+    def start(self) -> None:
+        """Begin to listen; harmless when it has begun."""
+        with self._heard:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="toolcatalog-listener", daemon=True)
+                self._thread.start()
 
     def stop(self) -> None:
         """End the thread; harmless when it never began."""
@@ -49,42 +67,58 @@ class Listener:
         if self._thread is not None:
             self._thread.join()
 
-    def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="toolcatalog-listener", daemon=True)
-            self._thread.start()
-
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                self._listen()
+                with plain_connection(self._url, APPLICATION_NAME) as connection:
+                    self._listen(connection)
             except psycopg2.Error as error:
-                log.warning("Lost the connection that hears of changes, trying again: %s", str(error).strip())
+                self._lost(error)
+            except Exception:
+                log.exception("Hearing of changes failed, trying again")
                 self._stopped.wait(_POLL_SECONDS)
 
-    def _listen(self) -> None:
-        connection = psycopg2.connect(self._dsn, application_name="toolcatalog listener", connect_timeout=3)
-        try:
-            connection.set_isolation_level(extensions.ISOLATION_LEVEL_AUTOCOMMIT)
-            with connection.cursor() as cursor:
-                cursor.execute(f'LISTEN "{self._channel}"')
-                while not self._stopped.is_set():
-                    cursor.execute("SELECT revision FROM catalog_state")
-                    self._tell(*cursor.fetchone() or (0,))
-                    self._wait_for_notification(connection)
-        finally:
-            connection.close()
+    def _lost(self, error: psycopg2.Error) -> None:
+        """Try again at once, and every second from then on: it may have been this connection alone."""
+        message = (str(error).strip() or type(error).__name__).splitlines()[0]
+        log.warning("Lost the connection that hears of changes, trying again: %s", message)
+        if self._outage.is_on:
+            self._stopped.wait(_POLL_SECONDS)
+        self._outage.begin()
+
+    def _listen(self, connection: extensions.connection) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f'LISTEN "{self._channel}"')
+            said = None
+            while not self._stopped.is_set():
+                self._read_state(cursor)
+                self._outage.end()
+                drops = self._coherence.known().drops
+                if self._coherence.keep_up() and drops != said:
+                    # Who dropped all caches looks here for whether this one is.
+                    cursor.execute(f"SET application_name = '{APPLICATION_NAME} {drops}'")
+                    said = drops
+                self._after_news()
+                self._wait_for_notification(connection)
+
+    def _read_state(self, cursor: extensions.cursor) -> None:
+        known = self._coherence.known()
+        cursor.execute("SELECT revision, drops FROM catalog_state")
+        state = State(*cursor.fetchone() or (0, 0))
+        # What was known before it was asked for had been committed: only a restored backup has less.
+        if state.revision < known.revision:
+            self._coherence.tell_restored(state)
+        else:
+            self._coherence.tell(state)
+        with self._heard:
+            if state.revision != self._revision:
+                self._revision = state.revision
+                self._heard.notify_all()
 
     @staticmethod
     def _wait_for_notification(connection: extensions.connection) -> None:
-        """Return at the first notification, or when it is time to poll; the poll then reads the revision."""
+        """Return at the first notification, or when it is time to poll."""
         if not connection.notifies:
             select.select([connection], [], [], _POLL_SECONDS)
         connection.poll()
         connection.notifies.clear()
-
-    def _tell(self, revision: int) -> None:
-        with self._heard:
-            if revision != self._revision:
-                self._revision = revision
-                self._heard.notify_all()

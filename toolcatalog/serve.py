@@ -22,8 +22,10 @@ import click
 
 from toolcatalog import db, embedded, upgrade
 from toolcatalog.db import Database
-from toolcatalog.reload import files
-from toolcatalog.services.changes import Actor
+from toolcatalog.errors import Finding
+from toolcatalog.models import Reload
+from toolcatalog.reload import applying, files
+from toolcatalog.reload.files import Folder
 from toolcatalog.settings import PROJECT_ROOT, InvalidSetting, Settings
 
 _HEALTHY_WITHIN_SECONDS = 60
@@ -78,16 +80,20 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _load_catalog(database: Database, folder: Path) -> None:
-    paths = files.find(folder)
-    if not paths:
-        click.echo(f"No definitions (*.yaml) in {folder}: the catalog has what it had.", err=True)
-        return
-    with click.progressbar(length=len(paths), label=f"Loading {folder}", file=sys.stderr) as bar:
-        applied = files.apply(database, folder, Actor("file"), on_file=lambda _: bar.update(1))
-    for finding in applied.findings:
-        click.echo(str(finding), err=True)
-    counts = ", ".join(f"{count} {kind}" for kind, count in applied.counts.items() if count) or "nothing new"
-    click.echo(f"{len(paths)} files in {folder}: {counts}.", err=True)
+    """Take in the folder before anybody is served, so that a long first load shows how far it is."""
+    length = sum(1 for _ in files.find(folder, []))
+    with click.progressbar(length=length, label=f"Loading {folder}", file=sys.stderr) as bar:
+        outcome = applying.apply(database, Folder(folder), "startup", on_file=lambda _: bar.update(1))
+    say(outcome, folder)
+
+
+def say(outcome: Reload, folder: Path) -> None:
+    """Print what came of a reload: what is wrong, a line each, and the counts."""
+    for error in outcome.errors:
+        path = (error["path"],) if error["path"] else ()
+        click.echo(str(Finding(path, error["message"], error["file"], error["line"])), err=True)
+    counts = ", ".join(f"{count} {kind}" for kind, count in outcome.counts.items() if count)
+    click.echo(f"{outcome.files} files in {folder}: {counts or 'nothing new'}.", err=True)
 
 
 def _run_gunicorn(settings: Settings, url: str) -> int:

@@ -67,7 +67,7 @@ def listening(app: Flask) -> Flask:
     """An application whose listener knows that the catalog is empty again."""
     listener = context.of(app).listener
     listener.wait_for_after(2**62, 0)
-    eventually(lambda: listener.revision == 0)
+    eventually(lambda: listener._revision == 0)
     return app
 
 

@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 import toolcatalog
-from toolcatalog.api import changes, exchange, formats, health, problems, search, tools, versions
+from toolcatalog.api import changes, exchange, formats, health, problems, reload, search, tools, versions
 from toolcatalog.errors import CatalogError
 from toolcatalog.schemas import answers
 
@@ -19,6 +19,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     versions.blueprint,
     search.blueprint,
     exchange.blueprint,
+    reload.blueprint,
     changes.blueprint,
     formats.blueprint,
     health.blueprint,

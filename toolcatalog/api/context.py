@@ -13,8 +13,12 @@ from flask import Flask, Response, current_app, g, request
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
+from toolcatalog.cache.coherence import Coherence
+from toolcatalog.cache.shared import State
+from toolcatalog.cache.store import Cache
 from toolcatalog.db import Database
 from toolcatalog.listener import Listener
+from toolcatalog.reload.files import Folder
 from toolcatalog.services.changes import Actor, Journal
 
 _KEY = "toolcatalog"
@@ -26,7 +30,11 @@ class Context:
     """The parts that views use, made once for an application."""
 
     database: Database
+    cache: Cache
+    coherence: Coherence
     listener: Listener
+    folder: Folder
+    hot_reload: str
     require_if_match: bool
     waiting_places: threading.Semaphore
 
@@ -60,10 +68,13 @@ def reading() -> Iterator[Session]:
 @contextmanager
 def changing() -> Iterator[Journal]:
     """Open a journal in the name of whoever asks; it is closed and committed when the block ends."""
-    with current().database.write() as session:
+    parts = current()
+    with parts.database.write() as session:
         journal = Journal(session, Actor("anonymous", g.request_id))
         yield journal
         journal.close()
+    # Before it is answered: who was answered finds it here through every worker.
+    parts.coherence.tell(State(journal.revision, drops=0))
 
 
 def _take_request_id() -> None:

@@ -7,11 +7,13 @@ import dataclasses
 from flask import Response
 from flask_smorest import Blueprint
 
-from toolcatalog.api import answers, cursors
-from toolcatalog.api.answers import answer
-from toolcatalog.api.context import reading
+from toolcatalog.api import cursors, rendering
+from toolcatalog.api.context import Context
 from toolcatalog.api.operations import PAGE_HEADERS, operation
+from toolcatalog.api.reads import answer_read, key_of, page_headers
 from toolcatalog.api.tools import Query, answer_page, bound, fields_of, filters_of
+from toolcatalog.cache.dependence import OnEverything
+from toolcatalog.cache.store import Answer, Key
 from toolcatalog.schemas.answers import listed, ref
 from toolcatalog.schemas.queries import ListQuery, PageQuery, SearchQuery
 from toolcatalog.services import capabilities, rows
@@ -25,8 +27,13 @@ blueprint = Blueprint("search", __name__, url_prefix="/api/v1")
 )
 def search_tools(query: Query) -> Response:
     """Find tools by what they should do, in any words, or by a part of their name; the best first."""
+    key = key_of(query)
+    return answer_read(key, query, lambda parts: _render_hits(parts, key, query))
+
+
+def _render_hits(parts: Context, key: Key, query: Query) -> Answer:
     fields = fields_of(query)
-    with reading() as session:
+    with parts.database.read() as session:
         results = searching.search(
             session,
             query.get("q", ""),
@@ -37,14 +44,14 @@ def search_tools(query: Query) -> Response:
         )
         found = [
             {
-                **answers.chosen(rows.answer(hit.row), fields),
+                **rendering.chosen(rows.answer(hit.row), fields),
                 "score": round(hit.score, 6),
                 "matches": hit.matches,
             }
             for hit in results.hits
         ]
-    following = cursors.make(results.next, bound(query))
-    return answers.with_page_headers(answer(found, revision=results.revision), results.total, following)
+    headers = page_headers(results.total, cursors.make(results.next, bound(query)))
+    return rendering.answer(rendering.body(found), key, results.revision, OnEverything(), headers)
 
 
 @operation(
@@ -57,14 +64,19 @@ def search_tools(query: Query) -> Response:
 )
 def list_capabilities(query: Query) -> Response:
     """List what the tools of the catalog can do, by name, with how many can."""
+    key = key_of(query)
+    return answer_read(key, query, lambda parts: _render_capabilities(parts, key, query))
+
+
+def _render_capabilities(parts: Context, key: Key, query: Query) -> Answer:
     after = cursors.read(query.get("cursor"), {}, (str,))
-    with reading() as session:
+    with parts.database.read() as session:
         found, more, revision = capabilities.page(
             session, after=after[0] if after else None, limit=query["limit"]
         )
-    following = (found[-1].capability_name,) if more else None
-    response = answer([dataclasses.asdict(one) for one in found], revision=revision)
-    return answers.with_page_headers(response, None, cursors.make(following, {}))
+    text = rendering.body([dataclasses.asdict(one) for one in found])
+    headers = page_headers(None, cursors.make((found[-1].capability_name,) if more else None, {}))
+    return rendering.answer(text, key, revision, OnEverything(), headers)
 
 
 @operation(

@@ -8,16 +8,19 @@ from typing import Any
 from flask import Response
 from flask_smorest import Blueprint
 
-from toolcatalog.api import answers, bodies, cursors
-from toolcatalog.api.answers import answer, answer_tool, precondition
-from toolcatalog.api.context import changing, reading
+from toolcatalog.api import bodies, cursors, rendering
+from toolcatalog.api.answers import answer_tool, precondition
+from toolcatalog.api.context import Context, changing
 from toolcatalog.api.operations import PAGE_HEADERS, operation
+from toolcatalog.api.reads import answer_read, key_of, page_headers
+from toolcatalog.cache.dependence import OnList
+from toolcatalog.cache.store import Answer, Key
 from toolcatalog.core import definition as definitions
 from toolcatalog.core.definition import Document
 from toolcatalog.core.filters import Filters
 from toolcatalog.core.merge import merge_patch
 from toolcatalog.schemas.answers import listed, ref, shape
-from toolcatalog.schemas.queries import SUMMARY_FIELDS, ListQuery, ToolQuery
+from toolcatalog.schemas.queries import SUMMARY_FIELDS, ListQuery, ToolQuery, ToolReadQuery
 from toolcatalog.services import listing, rows, tools
 from toolcatalog.services.changes import current_revision
 from toolcatalog.services.tools import Reference
@@ -90,39 +93,47 @@ def bound(query: Query) -> dict[str, Any]:
 
 def answer_page(query: Query) -> Response:
     """Answer the page of a list that a question asks for."""
-    sort, fields = query["sort"], fields_of(query)
-    whole = fields is None or "capabilities" in fields
-    types = listing.position_types(sort)
-    with reading() as session:
-        page = listing.page(
-            session,
-            filters_of(query),
-            sort=sort,
-            after=cursors.read(query.get("cursor"), bound(query), types),
-            limit=query["limit"],
-            whole=whole,
-        )
-        found = [answers.chosen(rows.answer(row, whole=whole), fields) for row in page.rows]
-    following = cursors.make(page.next, bound(query))
-    return answers.with_page_headers(answer(found, revision=page.revision), page.total, following)
+    key = key_of(query)
+    return answer_read(key, query, lambda parts: _render_page(parts, key, query))
 
 
-@operation(blueprint, "GET", "/<reference>", query=ToolQuery, answers=ref("Tool"))
+def _render_page(parts: Context, key: Key, query: Query) -> Answer:
+    sort, fields, filters = query["sort"], fields_of(query), filters_of(query)
+    after = cursors.read(query.get("cursor"), bound(query), listing.position_types(sort))
+    place: dict[str, Any] = {"sort": sort, "after": after, "limit": query["limit"]}
+    with parts.database.read() as session:
+        if fields is None:
+            text, page = rendering.page_of_tools(session, parts.cache, filters, **place)
+        else:
+            page = listing.page(session, filters, **place)
+            found = listing.load(session, [row.id for row in page.rows], whole="capabilities" in fields)
+            whole = [rows.answer(found[row.id], whole="capabilities" in fields) for row in page.rows]
+            text = rendering.body([rendering.chosen(tool, fields) for tool in whole])
+    headers = page_headers(page.total, cursors.make(page.next, bound(query)))
+    return rendering.answer(text, key, page.revision, OnList(filters), headers)
+
+
+@operation(blueprint, "GET", "/<reference>", query=ToolReadQuery, answers=ref("Tool"))
 def get_tool(query: Query, reference: str) -> Response:
     """Return one tool, whole, by id or name."""
-    return _one(Reference.parse(reference), query.get("version"))
+    return answer_version(Reference.parse(reference), query.get("version"), query)
 
 
-@operation(blueprint, "GET", "/name/<name>", query=ToolQuery, answers=ref("Tool"))
+@operation(blueprint, "GET", "/name/<name>", query=ToolReadQuery, answers=ref("Tool"))
 def get_tool_by_name(query: Query, name: str) -> Response:
     """Return one tool, whole, by name; also one whose name is a word of a path here."""
-    return _one(Reference(name=name), query.get("version"))
+    return answer_version(Reference(name=name), query.get("version"), query)
 
 
-def _one(reference: Reference, version: str | None) -> Response:
-    with reading() as session:
-        row = tools.get(session, reference, version)
-        return answer(rows.answer(row), revision=current_revision(session))
+def answer_version(reference: Reference, version: str | None, query: Query) -> Response:
+    """Answer one version of a tool, the latest for None."""
+
+    def render(parts: Context) -> Answer:
+        with parts.database.read() as session:
+            row = tools.get(session, reference, version)
+            return rendering.tool(row, current_revision(session))
+
+    return answer_read(rendering.tool_key(reference, version), query, render)
 
 
 @operation(

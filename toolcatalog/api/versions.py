@@ -2,61 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response
 from flask_smorest import Blueprint
+from sqlalchemy.orm import Session
 
-from toolcatalog.api.answers import answer
-from toolcatalog.api.context import reading
+from toolcatalog.api import rendering
+from toolcatalog.api.context import Context
 from toolcatalog.api.operations import operation
-from toolcatalog.api.tools import Query
+from toolcatalog.api.reads import answer_read, key_of
+from toolcatalog.api.tools import Query, answer_version
+from toolcatalog.cache.dependence import OnTool
+from toolcatalog.cache.store import Answer
 from toolcatalog.core.definition import to_document
 from toolcatalog.core.merge import difference
 from toolcatalog.schemas.answers import listed, ref
-from toolcatalog.schemas.queries import DifferenceQuery, HistoryQuery
+from toolcatalog.schemas.queries import DifferenceQuery, HistoryQuery, ReadQuery
 from toolcatalog.services import changes, rows, tools
 from toolcatalog.services.tools import Reference
 
 blueprint = Blueprint("versions", __name__, url_prefix="/api/v1/tools/<reference>")
 
 
-@operation(blueprint, "GET", "/versions", answers=listed(ref("Tool")))
-def list_versions(reference: str) -> Response:
+@operation(blueprint, "GET", "/versions", query=ReadQuery, answers=listed(ref("Tool")))
+def list_versions(query: Query, reference: str) -> Response:
     """List the versions of a tool, the newest first."""
-    with reading() as session:
+
+    def read(session: Session) -> tuple[int, Any]:
         found = tools.list_versions(session, Reference.parse(reference))
-        return answer([rows.answer(row) for row in found], revision=changes.current_revision(session))
+        return found[0].tool_id, [rows.answer(row) for row in found]
+
+    return _answer_of_tool(query, read)
 
 
-@operation(blueprint, "GET", "/versions/<version>", answers=ref("Tool"))
-def get_version(reference: str, version: str) -> Response:
+@operation(blueprint, "GET", "/versions/<version>", query=ReadQuery, answers=ref("Tool"))
+def get_version(query: Query, reference: str, version: str) -> Response:
     """Return one version of a tool."""
-    with reading() as session:
-        row = tools.get(session, Reference.parse(reference), version)
-        return answer(rows.answer(row), revision=changes.current_revision(session))
+    return answer_version(Reference.parse(reference), version, query)
 
 
 @operation(blueprint, "GET", "/history", query=HistoryQuery, answers=listed(ref("Change")))
 def get_history(query: Query, reference: str) -> Response:
     """List who changed a tool, when, and how, the newest change first; also of a retired tool."""
-    with reading() as session:
+
+    def read(session: Session) -> tuple[int, Any]:
         tool = tools.get_identity(session, Reference.parse(reference))
         found = changes.list_of_tool(session, tool.id, query.get("before"), query["limit"])
-        return answer([changes.answer(one) for one in found], revision=changes.current_revision(session))
+        return tool.id, [changes.answer(one) for one in found]
+
+    return _answer_of_tool(query, read)
 
 
 @operation(blueprint, "GET", "/diff", query=DifferenceQuery, answers=ref("Difference"))
 def get_difference(query: Query, reference: str) -> Response:
     """List what differs between two versions."""
-    with reading() as session:
+
+    def read(session: Session) -> tuple[int, Any]:
         old, new = (
             tools.get(session, Reference.parse(reference), version)
             for version in (query["from_"], query.get("to"))
         )
-        found: dict[str, Any] = {
-            "from": old.version,
-            "to": new.version,
-            "changes": difference(to_document(rows.read(old)), to_document(rows.read(new))),
-        }
-        return answer(found, revision=changes.current_revision(session))
+        difference_ = difference(to_document(rows.read(old)), to_document(rows.read(new)))
+        return old.tool_id, {"from": old.version, "to": new.version, "changes": difference_}
+
+    return _answer_of_tool(query, read)
+
+
+def _answer_of_tool(query: Query, read: Callable[[Session], tuple[int, Any]]) -> Response:
+    """Answer what was read of one tool; `read` gives its id too."""
+    key = key_of(query)
+
+    def render(parts: Context) -> Answer:
+        with parts.database.read() as session:
+            tool_id, value = read(session)
+            revision = changes.current_revision(session)
+        return rendering.answer(rendering.body(value), key, revision, OnTool(tool_id))
+
+    return answer_read(key, query, render)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 # A leading minus is descending. Names are unique in a list, so every order ends in them.
 SORTS = ("tool_name", "-tool_name", "updated_at", "-updated_at")
@@ -22,3 +24,21 @@ class Filters:
     name: str | None = None
     version: str | None = None
     updated_since: dt.datetime | None = None
+
+    def may_pass(self, document: Mapping[str, Any]) -> bool:
+        """Tell whether a definition passes, as far as it says itself; `updated_since` counts as passed."""
+        return (
+            all(
+                wanted is None or document.get(name) == wanted
+                for name, wanted in (
+                    ("platform", self.platform),
+                    ("category", self.category),
+                    ("status", self.status),
+                    ("enabled", self.enabled),
+                    ("tool_name", self.name),
+                    ("version", self.version),
+                )
+            )
+            and (self.capability is None or self.capability in document.get("capabilities", ()))
+            and (self.tag is None or self.tag in (document.get("metadata", {}).get("tags") or ()))
+        )

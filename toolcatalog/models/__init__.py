@@ -2,7 +2,19 @@
 
 from toolcatalog.models.base import Base
 from toolcatalog.models.changes import CatalogState, Change
+from toolcatalog.models.reloads import Reload, SourceFile
 from toolcatalog.models.tools import Capability, Pattern, Tool, ToolVersion
 from toolcatalog.models.words import SearchWord
 
-__all__ = ["Base", "Capability", "CatalogState", "Change", "Pattern", "SearchWord", "Tool", "ToolVersion"]
+__all__ = [
+    "Base",
+    "Capability",
+    "CatalogState",
+    "Change",
+    "Pattern",
+    "Reload",
+    "SearchWord",
+    "SourceFile",
+    "Tool",
+    "ToolVersion",
+]

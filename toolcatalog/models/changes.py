@@ -5,7 +5,18 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, ForeignKey, Identity, Index, Text, func
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Text,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from toolcatalog.models.base import Base
@@ -35,10 +46,14 @@ class Change(Base):
 
 
 class CatalogState(Base):
-    """The one row that holds the revision of the last change. Its lock puts commits in revision order."""
+    """The one row that holds the revision of the last change. Its lock puts commits in revision order.
+
+    `drops` counts how often all caches were to be dropped.
+    """
 
     __tablename__ = "catalog_state"
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     revision: Mapped[int] = mapped_column(BigInteger)
+    drops: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))

@@ -62,7 +62,9 @@ class ToolVersion(Base):
     What belongs to it is loaded by the query that finds it (`services.tools.whole`), never on the way.
 
     `tool_name` stands here too, so that one index can filter and order a list; the foreign key over both
-    columns keeps it true. `search_texts` is what full-text search reads, in the order of its weights A to D.
+    columns keeps it true. `enabled_is_set` says that somebody set `enabled` to what the tool's file does not
+    say, and so keeps files from changing it. `search_texts` is what full-text search reads, in the order of
+    its weights A to D.
     """
 
     __tablename__ = "tool_versions"
@@ -85,6 +87,7 @@ class ToolVersion(Base):
         Index("ix_tool_versions_listed_enabled", "enabled", "tool_name", postgresql_where=_LISTED),
         Index("ix_tool_versions_listed_updated", "updated_at", "tool_name", postgresql_where=_LISTED),
         Index("ix_tool_versions_live_version", "version", "tool_name", postgresql_where=_LIVE),
+        Index("ix_tool_versions_live_source_path", "source_path", postgresql_where=_LIVE),
         Index("ix_tool_versions_tags", "tags", postgresql_where=_LISTED, **GIN),
         Index("ix_tool_versions_search", "search", postgresql_where=_LISTED, **GIN),
         Index(
@@ -108,6 +111,7 @@ class ToolVersion(Base):
     category: Mapped[str | None] = mapped_column(Name)
     status: Mapped[str] = mapped_column(Text)
     enabled: Mapped[bool]
+    enabled_is_set: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
     defaults: Mapped[dict[str, Any]] = mapped_column(Json)
     dependencies: Mapped[list[dict[str, Any]]] = mapped_column(Json)
     free_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", Json)

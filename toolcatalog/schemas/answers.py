@@ -169,6 +169,41 @@ _HEALTH = shape(
     }
 )
 
+_RELOAD_FIELDS: dict[str, Schema] = {
+    "at": TIME,
+    "trigger": {"enum": ["startup", "file", "manual", "api", "periodic"]},
+    "result": {"enum": ["success", "partial", "failure"]},
+    "host": TEXT,
+    "pid": NUMBER,
+    "duration_ms": {"type": "number"},
+    "files": NUMBER,
+    **dict.fromkeys(("created", "updated", "unchanged", "failed", "retired"), NUMBER),
+    "revision": nullable(NUMBER),
+    "errors": listed(
+        shape({"file": nullable(TEXT), "line": nullable(NUMBER), "path": TEXT, "message": TEXT})
+    ),
+    "request_id": nullable(TEXT),
+}
+_RELOAD_STATUS = shape(
+    {
+        "hot_reload": {"enum": ["on", "polling", "off"]},
+        "folder": TEXT,
+        "leader": nullable(TEXT),
+        "period_seconds": {"type": "number"},
+        "last_reload": nullable(ref("Reload")),
+        "errors": _RELOAD_FIELDS["errors"],
+    }
+)
+_RELOAD_STATISTICS = shape(
+    {
+        **dict.fromkeys(("total", "succeeded", "failed"), NUMBER),
+        "by_trigger": {"type": "object", "additionalProperties": NUMBER},
+        "duration_ms_average": {"type": "number"},
+        "duration_ms_p95": {"type": "number"},
+        **dict.fromkeys(("since", "last_success_at", "last_failure_at"), nullable(TIME)),
+    }
+)
+
 
 def components() -> dict[str, Schema]:
     """Return the schemas of the OpenAPI document by name."""
@@ -192,5 +227,9 @@ def components() -> dict[str, Schema]:
         "Change": _CHANGE,
         "Changes": shape({"changes": listed(ref("Change")), "revision": NUMBER}),
         "Difference": shape({"from": TEXT, "to": TEXT, "changes": listed(_ONE_DIFFERENCE)}),
+        "Reload": shape(_RELOAD_FIELDS),
+        "ReloadResult": shape({**_RELOAD_FIELDS, "workers_behind": NUMBER}),
+        "ReloadStatus": _RELOAD_STATUS,
+        "ReloadStatistics": _RELOAD_STATISTICS,
         "Health": _HEALTH,
     }

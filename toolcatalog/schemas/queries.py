@@ -93,6 +93,15 @@ def limit(default: int) -> Whole:
     return Whole(load_default=default, validate=validate.Range(min=1, max=MAX_LIMIT))
 
 
+class ReadQuery(QuerySchema):
+    """What every read may ask for."""
+
+    min_revision = Whole(
+        validate=validate.Range(min=0, max=2**63 - 1),
+        metadata={"description": "show this change, also if another host made it; 412 if nobody did"},
+    )
+
+
 class FilterQuery(QuerySchema):
     """What a list of tools may be narrowed by."""
 
@@ -111,7 +120,7 @@ class FilterQuery(QuerySchema):
     )
 
 
-class PageQuery(QuerySchema):
+class PageQuery(ReadQuery):
     """Which part of a list is answered."""
 
     limit = limit(MAX_LIMIT)
@@ -157,14 +166,18 @@ class ToolQuery(QuerySchema):
     version = Word(metadata={"description": "this version; the latest without"})
 
 
-class DifferenceQuery(QuerySchema):
+class ToolReadQuery(ToolQuery, ReadQuery):
+    """One tool, to be read."""
+
+
+class DifferenceQuery(ReadQuery):
     """Two versions of a tool."""
 
     from_ = Word(data_key="from", required=True)
     to = Word(metadata={"description": "the latest without"})
 
 
-class HistoryQuery(QuerySchema):
+class HistoryQuery(ReadQuery):
     """The changes of one tool, the newest first."""
 
     limit = limit(100)
@@ -215,3 +228,19 @@ class ExportBody(StrictSchema):
 
     names = ma.fields.List(Word(), validate=validate.Length(max=10_000))
     format = ma.fields.String(load_default="yaml", validate=validate.OneOf(("yaml", "json")))
+
+
+class ReloadQuery(QuerySchema):
+    """A reload of the definitions."""
+
+    tool_name = Word(metadata={"description": "only the file that defines this tool"})
+    accept_removals = Switch(
+        load_default=False,
+        metadata={"description": "retire the tools of vanished files also when these are suspiciously many"},
+    )
+
+
+class ReloadHistoryQuery(QuerySchema):
+    """The last reloads."""
+
+    limit = limit(100)

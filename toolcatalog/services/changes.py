@@ -9,6 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
+from toolcatalog.cache.coherence import News
+from toolcatalog.cache.dependence import SeenChange
+from toolcatalog.cache.shared import State
 from toolcatalog.core import search_text
 from toolcatalog.core.definition import Document
 from toolcatalog.models import CatalogState, Change, SearchWord, ToolVersion
@@ -18,6 +21,8 @@ CHANNEL = "toolcatalog_changes"
 # After so many changes at once, the planner's statistics, which weigh the words of a search too, are out of
 # date; autovacuum would come within a minute.
 ANALYZE_FROM = 100
+# A cache that missed more than these is better made anew.
+_MAX_NEWS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Journal:
     session: Session
     actor: Actor
     change_ids: list[int] = field(default_factory=list)
+    # The last of the changes, once they are numbered; 0 when there were none.
+    revision: int = 0
     _unnumbered: list[Change] = field(default_factory=list)
     _words: set[str] = field(default_factory=set)
 
@@ -89,6 +96,7 @@ class Journal:
         revisions: dict[int, int] = dict(iter(numbered))
         for change in self._unnumbered:
             set_committed_value(change, "revision", revisions[change.id])
+        self.revision = max(revisions.values())
 
 
 _NUMBER = text(
@@ -123,6 +131,33 @@ def _add_words(session: Session, words: set[str]) -> None:
 def current_revision(session: Session) -> int:
     """Return the revision of the last committed change; 0 for a catalog that never changed."""
     return session.scalars(select(CatalogState.revision)).one()
+
+
+def read_news(session: Session, since: int) -> News:
+    """Return the catalog's state, and the changes after a revision unless these are many; 0 knows none."""
+    state = State(*session.execute(select(CatalogState.revision, CatalogState.drops)).one())
+    if since == 0 or state.revision - since > _MAX_NEWS:
+        return News(state, None)
+    query = select(Change.revision, Change.tool_id, Change.before, Change.after)
+    found = session.execute(query.where(Change.revision > since).order_by(Change.revision))
+    return News(state, [SeenChange(*row) for row in found])
+
+
+def drop_caches(session: Session, known_drops: int) -> State:
+    """Tell every process to forget its answers; returns the state by which it knows.
+
+    `known_drops` is what this host knew of: after a restore of a backup, the database may know of fewer.
+    """
+    row = session.execute(_DROP, {"known": known_drops, "channel": CHANNEL}).one()
+    return State(row.revision, row.drops)
+
+
+_DROP = text(
+    """
+    UPDATE catalog_state SET drops = greatest(drops, :known) + 1
+    RETURNING revision, drops, pg_notify(:channel, revision::text)
+    """
+)
 
 
 def list_since(session: Session, revision: int, limit: int) -> list[Change]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from toolcatalog.core import definition as definitions
@@ -140,6 +140,7 @@ def _take_one(
 def _take_again(
     journal: Journal, row: ToolVersion, index: int, item: Item, definition: Definition, *, overwrite: bool
 ) -> Result:
+    definition = tools.with_set_enabled(row, definition, from_file=item.source is not None)
     before, after = definitions.to_document(rows.read(row)), definitions.to_document(definition)
     if row.retired_at is None and is_same(before, after) and _is_from(row, item.source):
         return Result(index, row.tool_name, row.version, "unchanged")
@@ -170,16 +171,6 @@ def _failed(index: int, item: Item, definition: Definition, message: str) -> Res
 def _set_source(row: ToolVersion, source: Source | None) -> None:
     if source is not None:
         row.source_kind, row.source_path, row.source_sha256 = "file", source.path, source.sha256
-
-
-def known_files(session: Session) -> dict[str, str]:
-    """Return path and hash of each file that live tools came from."""
-    query = (
-        select(ToolVersion.source_path, func.min(ToolVersion.source_sha256))
-        .where(ToolVersion.source_kind == "file", ToolVersion.retired_at.is_(None))
-        .group_by(ToolVersion.source_path)
-    )
-    return {path: sha256 for path, sha256 in session.execute(query) if path and sha256}
 
 
 def count(results: Iterable[Result]) -> dict[str, int]:

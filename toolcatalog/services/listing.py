@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 from sqlalchemy.orm import Session, joinedload
 
 from toolcatalog.core.filters import Filters
-from toolcatalog.models import Capability, CatalogState, ToolVersion
+from toolcatalog.models import Capability, CatalogState, Change, ToolVersion
 from toolcatalog.services import tools
 
 LISTED = and_(ToolVersion.is_latest, ToolVersion.retired_at.is_(None))
@@ -18,10 +20,21 @@ Position = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """Some rows of a list; `total` counts the whole list, `next` is None on the last page."""
+class Listed:
+    """A version's place in a list, and which state of it that is: its last change, if it is the latest."""
 
-    rows: list[ToolVersion]
+    id: int
+    tool_name: str
+    updated_at: dt.datetime
+    is_latest: bool
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list; `total` counts the whole list, `next` is None on the last page."""
+
+    rows: list[Listed]
     total: int
     revision: int
     next: Position | None
@@ -57,19 +70,37 @@ def _having(capability: str) -> Select[int]:
     return select(Capability.tool_version_id).where(Capability.capability_name == capability)
 
 
-def page(
-    session: Session, filters: Filters, *, sort: str, after: Position | None, limit: int, whole: bool
-) -> Page:
-    """Return one page of a list; `after` None is the first. Not `whole`: without capabilities."""
+def page(session: Session, filters: Filters, *, sort: str, after: Position | None, limit: int) -> Page:
+    """Return one page of a list; `after` None is the first."""
     wanted = conditions(filters)
     count = select(func.count()).select_from(ToolVersion).where(*wanted).scalar_subquery()
-    revision, total = session.execute(select(CatalogState.revision, count)).one()
-    options = tools.whole() if whole else [joinedload(ToolVersion.change, innerjoin=True)]
-    query = select(ToolVersion).where(*wanted).options(*options)
-    found = list(session.scalars(ordered(query, sort, after).limit(limit + 1)))
-    rows = found[:limit]
+    state = (select(CatalogState.revision).scalar_subquery(), count)
+    query = (
+        select(
+            ToolVersion.id,
+            ToolVersion.tool_name,
+            ToolVersion.updated_at,
+            ToolVersion.is_latest,
+            Change.revision,
+            *state,
+        )
+        .join(ToolVersion.change)
+        .where(*wanted)
+    )
+    found = session.execute(ordered(query, sort, after).limit(limit + 1)).all()
+    revision, total = found[0][-2:] if found else session.execute(select(*state)).one()
+    rows = [Listed(*row[:-2]) for row in found[:limit]]
     more = len(found) > limit
     return Page(rows, total, revision, position(rows[-1], sort) if more else None)
+
+
+def load(session: Session, ids: Collection[int], *, whole: bool = True) -> dict[int, ToolVersion]:
+    """Return versions by id; not `whole`: without capabilities."""
+    if not ids:
+        return {}
+    options = tools.whole() if whole else [joinedload(ToolVersion.change, innerjoin=True)]
+    query = select(ToolVersion).where(ToolVersion.id.in_(ids)).options(*options)
+    return {row.id: row for row in session.scalars(query)}
 
 
 def ordered(query: Select[Any], sort: str, after: Position | None) -> Select[Any]:
@@ -82,7 +113,7 @@ def ordered(query: Select[Any], sort: str, after: Position | None) -> Select[Any
     return query if after is None else query.where(tuple_(*key) > tuple_(*after))
 
 
-def position(row: ToolVersion, sort: str) -> Position:
+def position(row: Listed, sort: str) -> Position:
     """Return where a row stands in an order."""
     return tuple(getattr(row, column.key) for column in _key(sort))
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from toolcatalog.core import search_text
 from toolcatalog.core.filters import Filters
 from toolcatalog.models import SearchWord, ToolVersion
-from toolcatalog.services import listing, rows, tools
+from toolcatalog.services import listing, rows
 from toolcatalog.services.changes import current_revision
 from toolcatalog.services.listing import Position
 
@@ -81,7 +81,7 @@ def search(
     found = _page(session, ranked, after, limit + 1)
     total = found[0].total if found else 0
     following = (found[limit - 1].score, found[limit - 1].tool_name) if len(found) > limit else None
-    whole = _load(session, [row.id for row in found[:limit]])
+    whole = listing.load(session, [row.id for row in found[:limit]])
     hits = [
         Hit(whole[row.id], row.score, _matches(whole[row.id], terms, part_of_name)) for row in found[:limit]
     ]
@@ -177,11 +177,6 @@ def _page(session: Session, ranked: Subquery, after: Position | None, limit: int
         score, name = after
         query = query.where(tuple_(*place) > tuple_(-score, name))
     return session.execute(query).all()
-
-
-def _load(session: Session, ids: list[int]) -> dict[int, ToolVersion]:
-    query = select(ToolVersion).where(ToolVersion.id.in_(ids)).options(*tools.whole())
-    return {row.id: row for row in session.scalars(query)}
 
 
 def _matches(row: ToolVersion, terms: list[_Term], part_of_name: str | None) -> list[dict[str, Any]]:

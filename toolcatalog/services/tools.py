@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -216,8 +217,23 @@ def replace(
         raise InvalidDefinition("A tool keeps its name.", [rename_finding(row)])
     if definition.version != row.version:
         return _derive(journal, known, row, definition)
+    with_set_enabled(row, definition, from_file=False)
     overwrite(journal, row, before, definition)
     return row
+
+
+def with_set_enabled(row: ToolVersion, definition: Definition, *, from_file: bool) -> Definition:
+    """Return what a version of a file's tool is to become: `enabled` stays as somebody set it over HTTP.
+
+    Once the file says the same, it is the file again that decides.
+    """
+    if row.source_kind != "file":
+        return definition
+    if not from_file:
+        row.enabled_is_set = row.enabled_is_set or definition.enabled != row.enabled
+        return definition
+    row.enabled_is_set = row.enabled_is_set and definition.enabled != row.enabled
+    return dataclasses.replace(definition, enabled=row.enabled) if row.enabled_is_set else definition
 
 
 def rename_finding(row: ToolVersion) -> Finding:

@@ -1,0 +1,114 @@
+"""Reads, answered from the cache: kept in step with the catalog first, and said how in `Cache-Status`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, request
+
+from toolcatalog.api import context
+from toolcatalog.api.answers import JSON, conditional
+from toolcatalog.api.context import Context
+from toolcatalog.api.cursors import Cursor
+from toolcatalog.cache.store import Answer, Key
+from toolcatalog.errors import DatabaseUnavailable, PreconditionFailed
+
+# RFC 9211; the name by which a client tells this cache from others on the way.
+_CACHE = "tool-catalog"
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """How an answer was come by: what it shows, and what is said of it."""
+
+    answer: Answer
+    revision: int
+    status: str
+
+
+def answer_read(key: Key, query: Mapping[str, Any], render: Callable[[Context], Answer]) -> Response:
+    """Answer a question from the cache, or by rendering, which one thread does for all that wait for it.
+
+    `query` may ask for a `min_revision`, to see what was changed through another host.
+
+    Raises:
+        PreconditionFailed: when the catalog has not come to that revision.
+        DatabaseUnavailable: when neither the database nor the cache can answer.
+    """
+    parts = context.current()
+    is_in_step = parts.coherence.keep_up() and not parts.database.outage.is_on
+    if query.get("min_revision") is not None:
+        _reach(parts, query["min_revision"])
+    read = _read(parts, key, render) if is_in_step else _read_perhaps_stale(parts, key, render)
+    return _respond(read)
+
+
+def _reach(parts: Context, revision: int) -> None:
+    if not parts.coherence.reach(revision):
+        raise PreconditionFailed(
+            f"The catalog is at revision {parts.cache.revision} and has not come to {revision}."
+        )
+
+
+def _read(parts: Context, key: Key, render: Callable[[Context], Answer]) -> _Read:
+    revision = parts.cache.revision
+    try:
+        found = parts.cache.fetch(key, lambda: render(parts))
+    except DatabaseUnavailable:
+        return _stale(parts, key)
+    if not found.is_hit:
+        detail = "; collapsed" if found.is_shared else "; stored" if found.answer.is_valid else ""
+        return _Read(found.answer, found.answer.revision, f"{_CACHE}; fwd=miss{detail}")
+    left = int(parts.cache.seconds_left(found.answer))
+    return _Read(found.answer, max(revision, found.answer.revision), f"{_CACHE}; hit; ttl={left}")
+
+
+def _read_perhaps_stale(parts: Context, key: Key, render: Callable[[Context], Answer]) -> _Read:
+    """Answer while the database is away: from the cache, as it was, or else by trying to reach it."""
+    if parts.cache.find_stale(key) is not None and parts.database.outage.is_on:
+        return _stale(parts, key)
+    return _read(parts, key, render)
+
+
+def _stale(parts: Context, key: Key) -> _Read:
+    answer = parts.cache.find_stale(key)
+    if answer is None:
+        raise DatabaseUnavailable(
+            "The database cannot be reached, and this is not in the cache. Try again shortly."
+        )
+    left = min(int(parts.cache.seconds_left(answer)), 0)
+    return _Read(answer, answer.revision, f'{_CACHE}; hit; ttl={left}; detail="stale: database unavailable"')
+
+
+def _respond(read: _Read) -> Response:
+    response = Response(read.answer.body, mimetype=JSON)
+    response.set_etag(read.answer.etag)
+    response.headers["X-Catalog-Revision"] = str(read.revision)
+    response.headers["Cache-Status"] = read.status
+    for name, value in read.answer.headers:
+        response.headers[name] = value
+    return conditional(response)
+
+
+def key_of(query: Mapping[str, Any]) -> Key:
+    """Return the request's path and parameters as a key: what was left out is as if its default was given."""
+    given = (
+        (name, tuple(value) if isinstance(value, list) else value)
+        for name, value in query.items()
+        if name != "min_revision"
+    )
+    return (request.path, *sorted(given))
+
+
+def page_headers(total: int | None, following: Cursor | None) -> tuple[tuple[str, str], ...]:
+    """Say how long the whole list is, None where nobody counts, and where the next page is (RFC 8288)."""
+    headers = () if total is None else (("X-Total-Count", str(total)),)
+    if following is None:
+        return headers
+    left_out = ("cursor", "min_revision")
+    parameters = [(name, value) for name, value in request.args.items(multi=True) if name not in left_out]
+    query = urlencode([*parameters, ("cursor", following.text)])
+    return (*headers, ("Link", f'<{request.path}?{query}>; rel="next"'))

@@ -1,0 +1,103 @@
+"""Hot reload over HTTP: asking for one, and what became of those that were."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Response, g
+from flask_smorest import Blueprint
+from sqlalchemy import text
+
+from toolcatalog.api.answers import answer
+from toolcatalog.api.context import Context, current, reading
+from toolcatalog.api.operations import operation
+from toolcatalog.api.tools import Query
+from toolcatalog.cache.shared import State
+from toolcatalog.listener import APPLICATION_NAME
+from toolcatalog.reload import applying
+from toolcatalog.reload.leading import LOCK, PERIOD_SECONDS
+from toolcatalog.schemas.answers import listed, ref
+from toolcatalog.schemas.queries import ReloadHistoryQuery, ReloadQuery
+from toolcatalog.services import changes, reloads, tools
+from toolcatalog.services.tools import Reference
+
+blueprint = Blueprint("reload", __name__, url_prefix="/api/v1/tools/reload")
+
+# A worker hears of a reload in milliseconds; one that does not within this time is stuck, and is said to be.
+_WORKERS_HEAR_WITHIN_SECONDS = 5.0
+
+
+@operation(blueprint, "POST", "", query=ReloadQuery, answers=ref("ReloadResult"), problems=(404, 409))
+def reload_tools(query: Query) -> Response:
+    """Re-read the definitions and drop the caches; answers when every worker has it."""
+    parts = current()
+    only = query.get("tool_name")
+    outcome = applying.apply(
+        parts.database,
+        parts.folder,
+        "api",
+        only=only,
+        accept_removals=query["accept_removals"],
+        request_id=g.request_id,
+    )
+    with parts.database.write() as session:
+        state = changes.drop_caches(session, parts.coherence.known().drops)
+    parts.coherence.tell(state)
+    behind = _wait_for_workers(parts, state)
+    with reading() as session:
+        if only is not None:
+            tools.get(session, Reference(name=only))
+    return answer({**reloads.answer(outcome), "workers_behind": behind}, revision=state.revision)
+
+
+def _wait_for_workers(parts: Context, state: State) -> int:
+    """Wait until every worker of every host has dropped its cache; returns how many have not in time."""
+    deadline = time.monotonic() + _WORKERS_HEAR_WITHIN_SECONDS
+    while True:
+        with parts.database.read() as session:
+            behind = session.scalar(_BEHIND, {"name": f"{APPLICATION_NAME} %", "drops": state.drops}) or 0
+        if not behind or time.monotonic() > deadline:
+            return int(behind)
+        time.sleep(0.01)
+
+
+# Each worker's listener carries in its name how often it has dropped its cache.
+_BEHIND = text(
+    """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name LIKE :name
+    AND split_part(application_name, ' ', 3)::bigint < :drops
+    """
+)
+
+
+@operation(blueprint, "GET", "/status", answers=ref("ReloadStatus"))
+def get_reload_status() -> Response:
+    """Say who watches the folder, what the last reload did, and what is wrong in which file."""
+    parts = current()
+    with reading() as session:
+        last = reloads.find_last(session)
+        leader = reloads.find_leader(session, LOCK)
+    status = {
+        "hot_reload": parts.hot_reload,
+        "folder": str(parts.folder.path),
+        "leader": leader,
+        "period_seconds": PERIOD_SECONDS,
+        "last_reload": None if last is None else reloads.answer(last),
+        "errors": [] if last is None else last.errors,
+    }
+    return answer(status)
+
+
+@operation(blueprint, "GET", "/history", query=ReloadHistoryQuery, answers=listed(ref("Reload")))
+def get_reload_history(query: Query) -> Response:
+    """List the last reloads, of all hosts and before any restart, the newest first."""
+    with reading() as session:
+        return answer([reloads.answer(one) for one in reloads.list_last(session, query["limit"])])
+
+
+@operation(blueprint, "GET", "/statistics", answers=ref("ReloadStatistics"))
+def get_reload_statistics() -> Response:
+    """Count the reloads of the history: by result, by trigger, and how long they took."""
+    with reading() as session:
+        return answer(reloads.statistics(session))

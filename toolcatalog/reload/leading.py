@@ -1,0 +1,102 @@
+"""Who watches: exactly one process of all hosts, the one that holds an advisory lock of the database.
+
+When it dies, PostgreSQL lets go of its lock, and another takes over, beginning with what it may have missed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg2
+from psycopg2 import extensions
+
+from toolcatalog.db import plain_connection
+from toolcatalog.errors import CatalogError
+from toolcatalog.reload.watching import Watcher
+
+log = logging.getLogger(__name__)
+
+# Any number, the same for all processes of this catalog.
+LOCK = 3005_0003
+_TRY_SECONDS = 1.0
+PERIOD_SECONDS = 60.0
+
+
+class Reloader:
+    """The thread of a process that watches the folder, or waits to be the one that does.
+
+    `reload` applies the folder, given the trigger; `watcher` is used by this thread alone.
+    """
+
+    def __init__(self, url: str, watcher: Watcher, reload: Callable[[str], None]) -> None:
+        self._url = url
+        self._watcher = watcher
+        self._reload = reload
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="toolcatalog-reloader", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch, or to wait for it."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; harmless when it never began."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        name = f"toolcatalog reloader {socket.gethostname()[:30]}:{os.getpid()}"
+        while not self._stopped.is_set():
+            try:
+                with plain_connection(self._url, name) as connection:
+                    self._wait_for_lock(connection)
+                    self._lead(connection)
+            except psycopg2.Error as error:
+                log.info("No connection for watching the definitions, trying again: %s", str(error).strip())
+                self._stopped.wait(_TRY_SECONDS)
+            finally:
+                self._watcher.stop()
+
+    def _wait_for_lock(self, connection: extensions.connection) -> None:
+        """Wait for the lock by trying: a query that waits would keep VACUUM from its work."""
+        while not self._stopped.is_set() and not _ask(connection, f"SELECT pg_try_advisory_lock({LOCK})"):
+            self._stopped.wait(_TRY_SECONDS)
+
+    def _lead(self, connection: extensions.connection) -> None:
+        trigger: str | None = "startup"
+        next_period = time.monotonic() + PERIOD_SECONDS
+        while not self._stopped.is_set():
+            if self._watcher.refresh():
+                trigger = trigger or "file"
+            if trigger is None and time.monotonic() >= next_period:
+                trigger = "periodic"
+            if trigger is not None:
+                next_period = time.monotonic() + PERIOD_SECONDS
+                trigger = None if self._try_reload(trigger) else trigger
+            if self._watcher.wait(_TRY_SECONDS):
+                trigger = trigger or "file"
+            _ask(connection, "SELECT true")  # who lost the connection lost the lock
+
+    def _try_reload(self, trigger: str) -> bool:
+        """Apply the folder; False if that has to be tried again."""
+        try:
+            self._reload(trigger)
+        except CatalogError as error:
+            log.warning("The definitions could not be reloaded, trying again: %s", error)
+            return False
+        except Exception:
+            log.exception("The definitions could not be reloaded; a change of a file will be tried again")
+        return True
+
+
+def _ask(connection: extensions.connection, query: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        (answer,) = cursor.fetchone() or (False,)
+        return bool(answer)

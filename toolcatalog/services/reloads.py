@@ -1,0 +1,98 @@
+"""The history of reloads: what is kept of them, and what can be asked of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.orm import Session
+
+from toolcatalog.core.definition import Document
+from toolcatalog.models import Reload
+from toolcatalog.services import rows
+
+# Some years of a folder that changes a few times a day.
+KEPT = 10_000
+_ASKED_FOR = ("api", "manual")
+
+
+def keep(session: Session, reload: Reload) -> None:
+    """Keep what came of a reload, unless nobody asked for it and it only says what the last one said."""
+    last = find_last(session)
+    is_news = reload.revision is not None or last is None or last.errors != reload.errors
+    if not is_news and reload.trigger not in _ASKED_FOR:
+        return
+    session.add(reload)
+    session.flush()
+    session.execute(delete(Reload).where(Reload.id <= reload.id - KEPT))
+
+
+def find_last(session: Session) -> Reload | None:
+    """Find the last reload that was kept."""
+    return session.scalar(select(Reload).order_by(Reload.id.desc()).limit(1))
+
+
+def list_last(session: Session, limit: int) -> list[Reload]:
+    """Return the last reloads, the newest first."""
+    return list(session.scalars(select(Reload).order_by(Reload.id.desc()).limit(limit)))
+
+
+def answer(reload: Reload) -> Document:
+    """Return a reload as it is answered."""
+    return {
+        "at": rows.timestamp(reload.at) if reload.at is not None else None,
+        "trigger": reload.trigger,
+        "result": reload.result,
+        "host": reload.host,
+        "pid": reload.pid,
+        "duration_ms": reload.duration_ms,
+        "files": reload.files,
+        **reload.counts,
+        "revision": reload.revision,
+        "errors": reload.errors,
+        "request_id": reload.request_id,
+    }
+
+
+def find_leader(session: Session, lock: int) -> str | None:
+    """Find the process that watches the folder, as `host:pid`, by the advisory lock that it holds."""
+    name: str | None = session.scalar(_LEADER, {"lock": lock})
+    return None if name is None else name.rpartition(" ")[2]
+
+
+_LEADER = text(
+    """
+    SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid)
+    WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND (classid::bigint << 32 | objid::bigint) = :lock
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    """
+)
+
+
+def statistics(session: Session) -> Document:
+    """Count the reloads that are kept."""
+    found: dict[str, Any] = dict(session.execute(_STATISTICS).mappings().one())
+    for name in ("since", "last_success_at", "last_failure_at"):
+        found[name] = rows.timestamp(found[name]) if found[name] is not None else None
+    return found
+
+
+_STATISTICS = text(
+    """
+    SELECT
+        count(*) AS total,
+        count(*) FILTER (WHERE result = 'success') AS succeeded,
+        count(*) FILTER (WHERE result <> 'success') AS failed,
+        coalesce((
+            SELECT json_object_agg(trigger, number)
+            FROM (SELECT trigger, count(*) AS number FROM reloads GROUP BY trigger) AS counted
+        ), '{}') AS by_trigger,
+        coalesce(round(avg(duration_ms)::numeric, 1)::float, 0) AS duration_ms_average,
+        coalesce(percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ms), 0) AS duration_ms_p95,
+        min(at) AS since,
+        max(at) FILTER (WHERE result = 'success') AS last_success_at,
+        max(at) FILTER (WHERE result <> 'success') AS last_failure_at
+    FROM reloads
+    """
+)
