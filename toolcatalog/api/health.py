@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 import toolcatalog
 from toolcatalog.api.answers import answer
-from toolcatalog.api.context import reading
+from toolcatalog.api.context import current, reading
 from toolcatalog.api.operations import operation
 from toolcatalog.errors import DatabaseUnavailable
 from toolcatalog.models import ToolVersion
@@ -24,17 +24,18 @@ _STARTED = time.monotonic()
 
 @operation(blueprint, "GET", "/health", answers=ref("Health"), unavailable=ref("Health"))
 def get_health() -> Response:
-    """Say whether reads can be served: 200 when they can, 503 when not."""
+    """Say whether reads can be served: 200 when they can, if only from the cache, 503 when not."""
     tools = _count_tools()
     is_up = tools is not None
+    can_read = is_up or current().cache.statistics().size > 0
     health = {
-        "status": "healthy" if is_up else "unhealthy",
+        "status": "healthy" if is_up else "degraded" if can_read else "unhealthy",
         "version": toolcatalog.__version__,
         "uptime": round(time.monotonic() - _STARTED, 3),
         "database": {"status": "up" if is_up else "down"},
         "tools": tools,
     }
-    response = answer(health, status=200 if is_up else 503)
+    response = answer(health, status=200 if can_read else 503)
     response.headers["Cache-Control"] = "no-store"
     return response
 
