@@ -18,7 +18,7 @@ test: $(VENV)/dev.installed ## run the tests against a real PostgreSQL, with lin
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term -m "not slow"
 
 test-slow: $(VENV)/dev.installed ## run the tests that take long or need more programs
-	$(BIN)/python -m pytest -m slow -o faulthandler_timeout=600
+	$(BIN)/python -m pytest -s -m slow -o faulthandler_timeout=600
 
 lint: $(VENV)/dev.installed ## check style, types, layers and the catalog's definitions
 	$(BIN)/ruff format --check .

@@ -50,9 +50,12 @@ def database_url(server_url: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def session_app(database_url: str) -> Iterator[Flask]:
+def session_app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """One application for all tests of a process; `app` is the one with an empty catalog."""
-    app = create_app(settings.load({"DATABASE_URL": database_url, "LOG_LEVEL": "ERROR"}))
+    folder = tmp_path_factory.mktemp("tools")
+    app = create_app(
+        settings.load({"DATABASE_URL": database_url, "TOOLS_DIR": str(folder), "LOG_LEVEL": "ERROR"})
+    )
     yield app
     parts = context.of(app)
     parts.listener.stop()

@@ -13,6 +13,7 @@ import pytest
 from tests.cluster import Host, Postgres, eventually
 from tests.coherence.conftest import StartHost
 from tests.conftest import tool
+from toolcatalog.db import plain_connection
 
 TOOLS = "/api/v1/tools"
 COUNT = 30
@@ -81,7 +82,7 @@ def check_outage(host: Host, postgres: Postgres, seconds: float) -> None:
 
     seen = sum((load.seen for load in loads), Counter())
     slowest = max(took for _, took, _ in writes)
-    print(f"{seconds:g} s without: {dict(seen)}; {len(writes)} writes refused, the slowest in {slowest:.3f} s; "
+    print(f"{seconds:g} s without: {dict(seen)}; {len(writes)} writes refused, slowest in {slowest:.3f} s; "
           f"all back {recovered:.2f} s after the database")  # fmt: skip
     assert {status for _, status, _ in seen} == {200}
     assert seen["one", 200, True] > 100
@@ -131,15 +132,8 @@ def test_a_restored_backup_is_noticed(start_host: StartHost, postgres: Postgres)
     host = start_host(WORKERS="2")
     stocked(host)
     clients = host.clients_of_all_workers()
-    catalog = postgres.url.replace("postgresql+psycopg2", "postgresql")
-    postgres.query("SELECT 1")
-    import psycopg2  # noqa: PLC0415 - here alone
-
-    connection = psycopg2.connect(catalog)
-    connection.autocommit = True
-    with connection.cursor() as cursor:
+    with plain_connection(postgres.url, "test") as connection, connection.cursor() as cursor:
         cursor.execute("TRUNCATE patterns, capabilities, tool_versions, changes, tools, source_files")
         cursor.execute("UPDATE catalog_state SET revision = 0")
-    connection.close()
     for client in clients:
         eventually(lambda client=client: client.get(TOOLS).json == [])

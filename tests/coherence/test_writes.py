@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
 
 import pytest
 
@@ -136,8 +136,8 @@ def test_a_worker_that_is_killed_leaves_no_wrong_answer(start_host: StartHost) -
                 assert written.status == 200
                 acknowledged[name] = str(number)
                 client.close()
-            except (OSError, EOFError, ConnectionError, Exception) as error:  # noqa: BLE001
-                assert "status" not in str(error), error
+            except (OSError, HTTPException):
+                continue  # its worker was killed
 
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(write, f"tool-{number}") for number in range(4)]
@@ -153,4 +153,4 @@ def test_a_worker_that_is_killed_leaves_no_wrong_answer(start_host: StartHost) -
         for name, description in acknowledged.items():
             found = client.get(f"{TOOLS}/{name}").json
             # The last one may have been committed though its worker died before it could say so.
-            assert int(description) <= int(found["description"]) <= int(description) + 1, os.linesep
+            assert int(description) <= int(found["description"]) <= int(description) + 1

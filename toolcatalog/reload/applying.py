@@ -77,7 +77,8 @@ def apply(
     present = folder.hashes(findings)
     with database.write() as session:
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
-        known = dict(iter(session.execute(select(SourceFile.path, SourceFile.sha256)).tuples()))
+        taken_in = session.execute(select(SourceFile.path, SourceFile.sha256))
+        known = {path: sha256 for path, sha256 in taken_in}  # noqa: C416 - dict() of rows has no types
         run = _Run(session, folder, present, known, findings, only)
         journal = Journal(session, Actor("file", request_id))
         counts = _apply(run, journal, on_file, accept_removals=accept_removals)
