@@ -40,6 +40,7 @@ def change(
 
 @pytest.fixture
 def cache() -> Cache:
+    """A cache of a catalog of two tools, with room for three answers."""
     return Cache(3, 60, Clock())
 
 
@@ -52,7 +53,7 @@ def test_an_answer_is_loaded_once_and_then_hit(cache: Cache) -> None:
     again = cache.fetch(("id", 1), never)
     assert (first.is_hit, again.is_hit, again.answer) == (False, True, first.answer)
     found = cache.statistics()
-    assert (found.size, found.max_size, found.hits, found.misses, found.evictions) == (1, 6, 1, 1, 0)
+    assert (found.size, found.max_size, found.hits, found.misses, found.evictions) == (1, 3, 1, 1, 0)
 
 
 def test_the_least_recently_used_goes_first(cache: Cache) -> None:
@@ -64,13 +65,29 @@ def test_the_least_recently_used_goes_first(cache: Cache) -> None:
     assert cache.statistics().evictions == 1
 
 
-def test_lists_do_not_push_tools_out(cache: Cache) -> None:
-    for number in (1, 2, 3):
-        cache.put(tool_answer(number, 1))
+def test_lists_push_no_tool_out_of_a_catalog_that_fits() -> None:
+    cache = Cache(5, 60)
+    assert cache.keep_whole(4)
+    for number in range(10):
+        cache.put(tool_answer(number % 4, 1))
         cache.put(list_answer(f"list {number}", 1))
-        cache.put(list_answer(f"other {number}", 1))
-    assert all(cache.find(("id", number)) for number in (1, 2, 3))
-    assert cache.statistics().size == 6
+    assert all(cache.find(("id", number)) for number in range(4))
+    assert cache.find("list 9")
+    assert cache.statistics().size == 5
+
+
+def test_tools_of_a_large_catalog_leave_room_for_lists() -> None:
+    cache = Cache(8, 60)
+    assert not cache.keep_whole(8)
+    for number in range(20):
+        cache.put(list_answer(f"list {number}", 1))
+    for number in range(20):
+        cache.put(tool_answer(number, 1))
+    assert [f"list {number}" for number in range(20) if cache.find(f"list {number}")] == [
+        "list 18",
+        "list 19",
+    ]
+    assert [number for number in range(20) if cache.find(("id", number))] == [14, 15, 16, 17, 18, 19]
 
 
 def test_lists_are_bounded_in_bytes(cache: Cache) -> None:
@@ -94,7 +111,8 @@ def test_an_answer_is_not_good_for_ever() -> None:
     assert cache.find_stale(("id", 1))
 
 
-def test_a_change_ends_what_depends_on_it_and_nothing_else(cache: Cache) -> None:
+def test_a_change_ends_what_depends_on_it_and_nothing_else() -> None:
+    cache = Cache(9, 60)
     cache.put(tool_answer(1, 1))
     cache.put(tool_answer(2, 1))
     cache.put(list_answer("linux", 1))

@@ -38,13 +38,13 @@ class Warming:
 
     def _warm(self) -> bool:
         """Fill the cache; False when the catalog is larger than it."""
-        held = context.of(self._app).cache.max_tools
+        cache = context.of(self._app).cache
         view = cast(Callable[[], Response], self._app.view_functions["tools.list_tools"])
-        path: str | None = "/api/v1/tools" if held else None
+        path: str | None = "/api/v1/tools"
         while path is not None:
             with self._app.test_request_context(path):
                 response = view()
-            if int(response.headers["X-Total-Count"]) > held:
+            if not cache.keep_whole(int(response.headers["X-Total-Count"])):
                 return False
             path = response.headers["Link"][1:].partition(">")[0] if "Link" in response.headers else None
         return True

@@ -64,12 +64,10 @@ class Statistics:
 
 
 class _Shelf:
-    """Answers, the least recently used first; bounded in number and in bytes."""
+    """Answers of one kind, the least recently used first."""
 
-    def __init__(self, max_size: int, max_bytes: float) -> None:
-        self._max_size = max_size
-        self._max_bytes = max_bytes
-        self._bytes = 0
+    def __init__(self) -> None:
+        self.bytes = 0
         self._answers: OrderedDict[int, Answer] = OrderedDict()
 
     def __len__(self) -> int:
@@ -85,20 +83,16 @@ class _Shelf:
         except KeyError:
             pass
 
-    def add(self, answer: Answer) -> list[Answer]:
-        """Add an answer; returns those that had to go for it."""
+    def add(self, answer: Answer) -> None:
         self._answers[id(answer)] = answer
-        self._bytes += len(answer.body)
-        evicted = []
-        while len(self._answers) > self._max_size or self._bytes > self._max_bytes:
-            _, oldest = self._answers.popitem(last=False)
-            self._bytes -= len(oldest.body)
-            evicted.append(oldest)
-        return evicted
+        self.bytes += len(answer.body)
 
     def remove(self, answer: Answer) -> None:
         if self._answers.pop(id(answer), None) is not None:
-            self._bytes -= len(answer.body)
+            self.bytes -= len(answer.body)
+
+    def oldest(self) -> Answer:
+        return next(iter(self._answers.values()))
 
 
 class Cache:
@@ -112,8 +106,9 @@ class Cache:
         self._clock = clock
         self._lock = threading.Lock()
         self._answers: dict[Key, Answer] = {}
-        self._tools = _Shelf(max_size, float("inf"))
-        self._lists = _Shelf(max_size, MAX_LIST_BYTES)
+        self._tools = _Shelf()
+        self._lists = _Shelf()
+        self._kept_for_tools = max_size * 3 // 4
         # The queries that are being made, for all who ask the same meanwhile.
         self._flights: dict[Key, Future[Answer]] = {}
         # How often all was dropped: what was asked for before that is not kept after it.
@@ -132,15 +127,16 @@ class Cache:
         """The last change that the cache has heard of."""
         return self._revision
 
-    @property
-    def max_tools(self) -> int:
-        """How many tools it holds at most; of lists and searches as many again."""
-        return self._max_size
+    def keep_whole(self, tool_count: int) -> bool:
+        """Keep room for all tools of a catalog, and for a list of them; False when it is too large for that."""
+        is_small = tool_count < self._max_size
+        self._kept_for_tools = tool_count if is_small else self._max_size * 3 // 4
+        return is_small
 
     def statistics(self) -> Statistics:
         """Count what it holds and what it did since it was made."""
         size = len(self._tools) + len(self._lists)
-        return Statistics(size, 2 * self._max_size, self._hits, self._misses, self._evictions)
+        return Statistics(size, self._max_size, self._hits, self._misses, self._evictions)
 
     def fetch(self, key: Key, load: Callable[[], Answer]) -> Found:
         """Return the answer to a question, by `load` where it is not here; all who ask meanwhile share that.
@@ -223,9 +219,18 @@ class Cache:
                 if replaced is not None:
                     self._drop(replaced)
                 self._answers[key] = answer
-            for evicted in self._shelf_of(answer).add(answer):
-                self._drop(evicted)
+            self._shelf_of(answer).add(answer)
+            while (shelf := self._overfull()) is not None:
+                self._drop(shelf.oldest())
                 self._evictions += 1
+
+    def _overfull(self) -> _Shelf | None:
+        """Return the shelf that something has to go from: lists, where they stand in the room of tools."""
+        if self._lists.bytes > MAX_LIST_BYTES:
+            return self._lists
+        if len(self._tools) + len(self._lists) <= self._max_size:
+            return None
+        return self._lists if len(self._lists) > self._max_size - self._kept_for_tools else self._tools
 
     def _is_outdated(self, answer: Answer) -> bool:
         if answer.revision >= self._revision:
@@ -267,8 +272,8 @@ class Cache:
         with self._lock:
             self._drops += 1
             self._answers.clear()
-            self._tools = _Shelf(self._max_size, float("inf"))
-            self._lists = _Shelf(self._max_size, MAX_LIST_BYTES)
+            self._tools = _Shelf()
+            self._lists = _Shelf()
             self._recent.clear()
             self._revision = 0
             self._remembers_after = 0
