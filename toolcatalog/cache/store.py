@@ -128,7 +128,7 @@ class Cache:
         return self._revision
 
     def keep_whole(self, tool_count: int) -> bool:
-        """Keep room for all tools of a catalog, and for a list of them; False when it is too large for that."""
+        """Keep room for all tools of a catalog and a list of them; False when it is too large for that."""
         is_small = tool_count < self._max_size
         self._kept_for_tools = tool_count if is_small else self._max_size * 3 // 4
         return is_small
