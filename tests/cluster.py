@@ -85,7 +85,7 @@ class Postgres:
 
 @contextmanager
 def running_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL with the catalog's schema; it is gone afterwards."""
+    """A PostgreSQL with a catalog that is empty; it is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="toolcatalog-pg-") as folder:
         Path(folder).chmod(0o755)
         handle = get_server(Path(folder) / "data", cleanup_mode="delete")
@@ -98,6 +98,16 @@ def running_postgres() -> Iterator[Postgres]:
             postgres.start()
             upgrade.to_head(postgres.url)
             yield postgres
+
+
+@contextmanager
+def empty_catalog(postgres: Postgres) -> Iterator[Postgres]:
+    """The same server, with an empty catalog of its own."""
+    postgres.query("CREATE DATABASE for_one_test TEMPLATE catalog")
+    try:
+        yield Postgres(postgres.handle, postgres.url.replace("/catalog?", "/for_one_test?"))
+    finally:
+        postgres.query("DROP DATABASE for_one_test WITH (FORCE)")
 
 
 @dataclass

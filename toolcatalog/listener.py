@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import select
+import socket
 import threading
 from collections.abc import Callable
 
@@ -46,6 +47,8 @@ class Listener:
         self._revision = 0
         self._heard = threading.Condition()
         self._stopped = threading.Event()
+        # Made when the thread is: workers must not share it.
+        self._stopping: tuple[socket.socket, socket.socket] | None = None
         self._thread: threading.Thread | None = None
 
     def wait_for_after(self, revision: int, timeout_seconds: float) -> bool:
@@ -58,14 +61,19 @@ class Listener:
         """Begin to listen; harmless when it has begun."""
         with self._heard:
             if self._thread is None:
+                self._stopping = socket.socketpair()
                 self._thread = threading.Thread(target=self._run, name="toolcatalog-listener", daemon=True)
                 self._thread.start()
 
     def stop(self) -> None:
         """End the thread; harmless when it never began."""
         self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
+        if self._thread is None or self._stopping is None:
+            return
+        self._stopping[1].send(b"!")
+        self._thread.join()
+        for end in self._stopping:
+            end.close()
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -115,10 +123,12 @@ class Listener:
                 self._revision = state.revision
                 self._heard.notify_all()
 
-    @staticmethod
-    def _wait_for_notification(connection: extensions.connection) -> None:
-        """Return at the first notification, or when it is time to poll."""
+    def _wait_for_notification(self, connection: extensions.connection) -> None:
+        """Return at the first notification, when it is time to poll, or to stop."""
         if not connection.notifies:
-            select.select([connection], [], [], _POLL_SECONDS)
+            waiting_for = select.poll()
+            for one in (connection, *(self._stopping or ())[:1]):
+                waiting_for.register(one, select.POLLIN)
+            waiting_for.poll(1000 * _POLL_SECONDS)
         connection.poll()
         connection.notifies.clear()

@@ -9,16 +9,22 @@ from typing import Protocol
 
 import pytest
 
-from tests.cluster import Host, Postgres, eventually, running_host, running_postgres
+from tests.cluster import Host, Postgres, empty_catalog, eventually, running_host, running_postgres
 
 
 class StartHost(Protocol):
     def __call__(self, **settings: str) -> Host: ...
 
 
-@pytest.fixture
-def postgres() -> Iterator[Postgres]:
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
     with running_postgres() as postgres:
+        yield postgres
+
+
+@pytest.fixture
+def postgres(server: Postgres) -> Iterator[Postgres]:
+    with empty_catalog(server) as postgres:
         yield postgres
 
 

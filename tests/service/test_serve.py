@@ -89,18 +89,20 @@ def test_a_port_in_use_is_said_at_once(service: Service) -> None:
     )
 
 
-def test_a_broken_file_is_named_and_the_others_are_served(checkout: Path, tmp_path: Path) -> None:
-    (tmp_path / "good.yaml").write_text("tool_name: good\ndescription: fine\n")
-    (tmp_path / "bad.yml").write_text("tool_name: bad\ndescription: x\nstatus: off\n---\ntool_name: also\n")
-    (tmp_path / ".hidden.yaml").write_text("{")
-    with serving(checkout, TOOLS_DIR=str(tmp_path)) as running:
+def test_a_broken_file_is_named_and_the_others_are_served(own_checkout: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    (folder / "good.yaml").write_text("tool_name: good\ndescription: fine\n")
+    (folder / "bad.yml").write_text("tool_name: bad\ndescription: x\nstatus: off\n---\ntool_name: also\n")
+    (folder / ".hidden.yaml").write_text("{")
+    with serving(own_checkout, TOOLS_DIR=str(folder)) as running:
         names = [tool["tool_name"] for tool in requests.get(f"{running.url}/api/v1/tools", timeout=10).json()]
         assert "good" in names
         assert "bad" not in names
         assert "also" not in names
         said = running.said()
-    assert f'{tmp_path}/bad.yml:3: status: "off" is not one of active, deprecated' in said
-    assert f"{tmp_path}/bad.yml:5: description: is required" in said
+    assert f'{folder}/bad.yml:3: status: "off" is not one of active, deprecated' in said
+    assert f"{folder}/bad.yml:5: description: is required" in said
 
 
 def test_without_a_database_url_wsgi_says_what_to_do(checkout: Path) -> None:

@@ -47,6 +47,7 @@ class Reloader:
     def stop(self) -> None:
         """End the thread; harmless when it never began."""
         self._stopped.set()
+        self._watcher.wake()
         if self._thread.is_alive():
             self._thread.join()
 

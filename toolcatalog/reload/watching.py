@@ -52,6 +52,10 @@ class Watcher(FileSystemEventHandler):
         self._changed.clear()
         return True
 
+    def wake(self) -> None:
+        """Have who waits for a change look whether it is to stop."""
+        self._changed.set()
+
     def refresh(self) -> bool:
         """Watch the folders that are there now; True if they are others than before, or came anew."""
         places = _places(self._folder)
