@@ -1,6 +1,13 @@
 """gunicorn's settings, from the same environment as the service's own."""
 
-from toolcatalog import app, settings
+import os
+import shutil
+import tempfile
+
+# Before anything imports prometheus_client, which decides by this where its values live.
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="toolcatalog-metrics-")
+
+from toolcatalog import app, metrics, settings
 
 _settings = settings.load()
 
@@ -21,6 +28,17 @@ timeout = 60
 control_socket_disable = True
 
 
+def pre_fork(server, worker):
+    """Give a worker the lowest slot that no living one has."""
+    taken = {other.slot for other in server.WORKERS.values()}
+    worker.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+
+def post_fork(_server, worker):
+    """Have a worker count in the files of its slot."""
+    metrics.use_slot(str(worker.slot))
+
+
 def post_worker_init(worker):
     """Start the threads of a worker."""
     app.start(worker.app.callable)
@@ -29,3 +47,13 @@ def post_worker_init(worker):
 def worker_exit(_server, worker):
     """Stop the threads of a worker, and close its connections."""
     app.stop(worker.app.callable)
+
+
+def child_exit(_server, worker):
+    """Take a worker that ended out of the gauges, however it ended."""
+    metrics.forget_slot(str(worker.slot))
+
+
+def on_exit(_server):
+    """Remove the files of the metrics."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)

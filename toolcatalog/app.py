@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 
 from flask import Flask
 
 from toolcatalog import api, db, log
-from toolcatalog.api import context, warming
+from toolcatalog.api import context, measuring, warming
 from toolcatalog.cache.coherence import Coherence, News
 from toolcatalog.cache.shared import SharedState, State
 from toolcatalog.cache.store import Cache
@@ -40,6 +39,7 @@ def create_app(settings: Settings) -> Flask:
     app = Flask("toolcatalog", static_folder=None)
     app.url_map.merge_slashes = False  # a path that is not quite one of ours is none of ours
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    measuring.install(app)  # first: it begins to count the time before all others
     database = db.connect(
         settings.database_url,
         pool_size=settings.db_pool_size,
@@ -50,8 +50,9 @@ def create_app(settings: Settings) -> Flask:
     shared = SharedState()
     coherence = Coherence(cache, shared, lambda since: _read_news(database, since))
     folder = Folder(settings.tools_dir)
+    warming_up = warming.Warming(app)
     listener = Listener(
-        settings.database_url, CHANNEL, coherence, database.outage, warming.Warming(app).warm_sometimes
+        settings.database_url, CHANNEL, coherence, database.outage, lambda: _after_news(app, warming_up)
     )
     context.install(
         app,
@@ -66,7 +67,7 @@ def create_app(settings: Settings) -> Flask:
             waiting_places=threading.BoundedSemaphore(max(1, settings.threads // 2)),
         ),
     )
-    app.extensions[_KEY] = _Background(settings, shared, listener, lambda trigger: _reload(app, trigger))
+    app.extensions[_KEY] = _Background(app, settings, shared, listener)
     api.register(app)
     return app
 
@@ -85,13 +86,11 @@ def stop(app: Flask) -> None:
 class _Background:
     """The threads of a process: one that listens to the database, one that watches the definitions."""
 
-    def __init__(
-        self, settings: Settings, shared: SharedState, listener: Listener, reload: Callable[[str], None]
-    ) -> None:
+    def __init__(self, app: Flask, settings: Settings, shared: SharedState, listener: Listener) -> None:
+        self._app = app
         self._settings = settings
         self._shared = shared
         self._listener = listener
-        self._reload = reload
         self._reloader: Reloader | None = None
         self._starting = threading.Lock()
         self._is_started = False
@@ -106,11 +105,13 @@ class _Background:
                     "The application was loaded after the fork, or there was none: other processes hear of a "
                     "change from the database, in milliseconds, or a second if a notification is lost."
                 )
+            measuring.start(self._app)
             self._listener.start()
             if self._settings.hot_reload != "off":
                 polling = self._settings.hot_reload == "polling"
                 watcher = Watcher(self._settings.tools_dir, polling=polling)
-                self._reloader = Reloader(self._settings.database_url or "", watcher, self._reload)
+                url = self._settings.database_url or ""
+                self._reloader = Reloader(url, watcher, lambda trigger: _reload(self._app, trigger))
                 self._reloader.start()
 
     def stop(self) -> None:
@@ -124,8 +125,14 @@ def _read_news(database: Database, since: int) -> News:
         return read_news(session, since)
 
 
+def _after_news(app: Flask, warming_up: warming.Warming) -> None:
+    warming_up.warm_sometimes()
+    measuring.update_gauges(app)
+
+
 def _reload(app: Flask, trigger: str) -> None:
     parts = context.of(app)
     outcome = applying.apply(parts.database, parts.folder, trigger)
+    measuring.count_reload(outcome)
     if outcome.revision is not None:
         parts.coherence.tell(State(outcome.revision, drops=0))

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 
 import psycopg2
 from psycopg2 import errorcodes, extensions
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import QueuePool
 
+from toolcatalog import metrics
 from toolcatalog.core import json_text
 from toolcatalog.errors import ConcurrentChange, DatabaseUnavailable
 
@@ -76,6 +78,7 @@ class Database:
     """Sessions for reading and for writing; nothing else in the package opens or ends a transaction."""
 
     engine: Engine
+    max_connections: int
     outage: Outage = field(default_factory=Outage)
 
     @contextmanager
@@ -106,6 +109,11 @@ class Database:
             self.outage.end()
             yield session
 
+    def connections_in_use(self) -> int:
+        """Count the connections that are being used now."""
+        pool = self.engine.pool
+        return pool.checkedout() if isinstance(pool, QueuePool) else 0
+
     @contextmanager
     def _reached(self) -> Iterator[None]:
         if self.outage.refuses():
@@ -113,6 +121,7 @@ class Database:
         try:
             yield
         except DBAPIError as error:
+            metrics.current().db_errors.labels(_kind(error)).inc()
             if getattr(error.orig, "pgcode", None) in _MET_ANOTHER_WRITER:
                 raise ConcurrentChange(
                     "Another request is changing the same tool at this moment. Read it again and retry."
@@ -123,6 +132,7 @@ class Database:
                 raise _unavailable() from error
             raise
         except PoolTimeout as error:
+            metrics.current().db_errors.labels("unavailable").inc()
             raise _unavailable() from error
 
 
@@ -154,7 +164,26 @@ def connect(
             f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}",
         },
     )
-    return Database(engine)
+    event.listen(engine, "before_cursor_execute", _begin_statement)
+    event.listen(engine, "after_cursor_execute", _end_statement)
+    return Database(engine, pool_size + max_overflow)
+
+
+def _begin_statement(connection: Connection, *_: object) -> None:
+    connection.info["toolcatalog.begun"] = time.perf_counter()
+
+
+def _end_statement(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    seconds = time.perf_counter() - connection.info["toolcatalog.begun"]
+    metrics.current().query_seconds.labels(_operation(statement)).observe(seconds)
+
+
+def _operation(statement: str) -> str:
+    """Return what a statement does; `WITH` is how changes are numbered, by an UPDATE."""
+    word = statement.lstrip()[:6].lower()
+    if word.startswith("with"):
+        return "update"
+    return word if word in metrics.DB_OPERATIONS else "other"
 
 
 def _answering_within(seconds: float) -> type[extensions.connection]:
@@ -192,6 +221,15 @@ def plain_connection(url: str, application_name: str) -> Iterator[extensions.con
     with closing(connection):
         connection.set_session(autocommit=True)
         yield connection
+
+
+def _kind(error: DBAPIError) -> str:
+    code = getattr(error.orig, "pgcode", None)
+    if code in _MET_ANOTHER_WRITER:
+        return "conflict"
+    if code == errorcodes.QUERY_CANCELED:
+        return "timeout"
+    return "unavailable" if _is_away(error) else "other"
 
 
 def _is_away(error: DBAPIError) -> bool:

@@ -133,9 +133,11 @@ def test_a_worker_that_is_killed_leaves_no_wrong_answer(start_host: StartHost) -
             try:
                 client = host.client()
                 written = client.call("PATCH", f"{TOOLS}/{name}", {"description": str(number)})
+                client.close()
+                if written.status == 409:  # PostgreSQL has yet to notice that a writer died
+                    continue
                 assert written.status == 200
                 acknowledged[name] = str(number)
-                client.close()
             except (OSError, HTTPException):
                 continue  # its worker was killed
 

@@ -9,7 +9,18 @@ from marshmallow import ValidationError
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 import toolcatalog
-from toolcatalog.api import changes, exchange, formats, health, problems, reload, search, tools, versions
+from toolcatalog.api import (
+    changes,
+    exchange,
+    figures,
+    formats,
+    health,
+    problems,
+    reload,
+    search,
+    tools,
+    versions,
+)
 from toolcatalog.errors import CatalogError
 from toolcatalog.schemas import answers
 
@@ -21,6 +32,7 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
     exchange.blueprint,
     reload.blueprint,
     changes.blueprint,
+    figures.blueprint,
     formats.blueprint,
     health.blueprint,
 )

@@ -1,14 +1,13 @@
-"""Whether the service can answer."""
+"""Whether the service can answer, for people and for what watches it."""
 
 from __future__ import annotations
-
-import time
 
 from flask import Response
 from flask_smorest import Blueprint
 from sqlalchemy import func, select
 
 import toolcatalog
+from toolcatalog.api import measuring
 from toolcatalog.api.answers import answer
 from toolcatalog.api.context import current, reading
 from toolcatalog.api.operations import operation
@@ -17,25 +16,48 @@ from toolcatalog.models import ToolVersion
 from toolcatalog.schemas.answers import ref
 from toolcatalog.services.listing import LISTED
 
-blueprint = Blueprint("health", __name__)
-
-_STARTED = time.monotonic()
+blueprint = Blueprint("health", __name__, url_prefix="/health")
 
 
-@operation(blueprint, "GET", "/health", answers=ref("Health"), unavailable=ref("Health"))
+@operation(blueprint, "GET", "", answers=ref("Health"), unavailable=ref("Health"))
 def get_health() -> Response:
-    """Say whether reads can be served: 200 when they can, if only from the cache, 503 when not."""
+    """Say how the service is: 200 when reads can be served, if only from the cache, 503 when not."""
     tools = _count_tools()
-    is_up = tools is not None
-    can_read = is_up or current().cache.statistics().size > 0
+    held = current().cache.statistics()
+    status = _status(is_up=tools is not None)
     health = {
-        "status": "healthy" if is_up else "degraded" if can_read else "unhealthy",
+        "status": status,
         "version": toolcatalog.__version__,
-        "uptime": round(time.monotonic() - _STARTED, 3),
-        "database": {"status": "up" if is_up else "down"},
+        "uptime": round(measuring.uptime_seconds(), 3),
+        "revision": current().cache.revision,
+        "database": {"status": "down" if tools is None else "up"},
+        "cache": {"size": held.size, "max_size": held.max_size},
         "tools": tools,
     }
-    response = answer(health, status=200 if can_read else 503)
+    return _fresh(health, 503 if status == "unhealthy" else 200)
+
+
+@operation(blueprint, "GET", "/live", answers=ref("Probe"))
+def get_liveness() -> Response:
+    """Say that the process answers; nothing outside it is asked. Who fails this is to be restarted."""
+    return _fresh({"status": "alive"}, 200)
+
+
+@operation(blueprint, "GET", "/ready", answers=ref("Probe"), unavailable=ref("Probe"))
+def get_readiness() -> Response:
+    """Say whether requests may be sent here: 200 when reads can be served, 503 when not."""
+    is_ready = _status(is_up=_count_tools() is not None) != "unhealthy"
+    return _fresh({"status": "ready" if is_ready else "not ready"}, 200 if is_ready else 503)
+
+
+def _status(*, is_up: bool) -> str:
+    if is_up:
+        return "healthy"
+    return "degraded" if current().cache.statistics().size else "unhealthy"
+
+
+def _fresh(value: dict[str, object], status: int) -> Response:
+    response = answer(value, status=status)
     response.headers["Cache-Control"] = "no-store"
     return response
 

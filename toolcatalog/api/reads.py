@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import urlencode
 
 from flask import Response, request
 
+from toolcatalog import metrics
 from toolcatalog.api import context
 from toolcatalog.api.answers import JSON, conditional
 from toolcatalog.api.context import Context
@@ -56,7 +58,7 @@ def _reach(parts: Context, revision: int) -> None:
 def _read(parts: Context, key: Key, render: Callable[[Context], Answer]) -> _Read:
     revision = parts.cache.revision
     try:
-        found = parts.cache.fetch(key, lambda: render(parts))
+        found = parts.cache.fetch(key, lambda: _load(parts, render))
     except DatabaseUnavailable:
         return _stale(parts, key)
     if not found.is_hit:
@@ -64,6 +66,18 @@ def _read(parts: Context, key: Key, render: Callable[[Context], Answer]) -> _Rea
         return _Read(found.answer, found.answer.revision, f"{_CACHE}; fwd=miss{detail}")
     left = int(parts.cache.seconds_left(found.answer))
     return _Read(found.answer, max(revision, found.answer.revision), f"{_CACHE}; hit; ttl={left}")
+
+
+def _load(parts: Context, render: Callable[[Context], Answer]) -> Answer:
+    counted, begun = metrics.current(), time.perf_counter()
+    try:
+        answer = render(parts)
+    except DatabaseUnavailable:
+        counted.loads.labels("database", "failure").inc()
+        raise
+    counted.loads.labels("database", "success").inc()
+    counted.load_seconds.observe(time.perf_counter() - begun)
+    return answer
 
 
 def _read_perhaps_stale(parts: Context, key: Key, render: Callable[[Context], Answer]) -> _Read:

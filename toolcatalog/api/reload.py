@@ -8,6 +8,7 @@ from flask import Response, g
 from flask_smorest import Blueprint
 from sqlalchemy import text
 
+from toolcatalog.api import measuring
 from toolcatalog.api.answers import answer
 from toolcatalog.api.context import Context, current, reading
 from toolcatalog.api.operations import operation
@@ -40,6 +41,7 @@ def reload_tools(query: Query) -> Response:
         accept_removals=query["accept_removals"],
         request_id=g.request_id,
     )
+    measuring.count_reload(outcome)
     with parts.database.write() as session:
         state = changes.drop_caches(session, parts.coherence.known().drops)
     parts.coherence.tell(state)

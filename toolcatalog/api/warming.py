@@ -9,13 +9,15 @@ from typing import cast
 
 from flask import Flask, Response
 
+from toolcatalog import metrics
 from toolcatalog.api import context
 from toolcatalog.errors import CatalogError
 
 log = logging.getLogger(__name__)
 
 _AT_MOST_EVERY_SECONDS = 1.0
-_LOOK_AGAIN_AT_A_LARGE_ONE_SECONDS = 60.0
+_COUNT = "/api/v1/tools?limit=1&view=summary"
+_LIST = "/api/v1/tools"
 
 
 class Warming:
@@ -31,20 +33,19 @@ class Warming:
             return
         self._due = time.monotonic() + _AT_MOST_EVERY_SECONDS
         try:
-            if not self._warm():
-                self._due = time.monotonic() + _LOOK_AGAIN_AT_A_LARGE_ONE_SECONDS
+            self._warm()
         except CatalogError as error:
             log.debug("The cache could not be warmed: %s", error)
 
-    def _warm(self) -> bool:
-        """Fill the cache; False when the catalog is larger than it."""
-        cache = context.of(self._app).cache
-        view = cast(Callable[[], Response], self._app.view_functions["tools.list_tools"])
-        path: str | None = "/api/v1/tools"
+    def _warm(self) -> None:
+        count = int(self._ask(_COUNT).headers["X-Total-Count"])
+        metrics.current().tools_loaded.set(count)
+        path = _LIST if context.of(self._app).cache.keep_whole(count) else None
         while path is not None:
-            with self._app.test_request_context(path):
-                response = view()
-            if not cache.keep_whole(int(response.headers["X-Total-Count"])):
-                return False
-            path = response.headers["Link"][1:].partition(">")[0] if "Link" in response.headers else None
-        return True
+            link = self._ask(path).headers.get("Link")
+            path = link[1:].partition(">")[0] if link else None
+
+    def _ask(self, path: str) -> Response:
+        view = cast(Callable[[], Response], self._app.view_functions["tools.list_tools"])
+        with self._app.test_request_context(path):
+            return view()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from toolcatalog import metrics
 from toolcatalog.cache.dependence import Dependence, SeenChange
 from toolcatalog.errors import DatabaseUnavailable
 
@@ -54,13 +55,10 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What a cache holds, and what became of the questions to it."""
+    """How many answers a cache holds and may hold. What became of questions is in the metrics."""
 
     size: int
     max_size: int
-    hits: int
-    misses: int
-    evictions: int
 
 
 class _Shelf:
@@ -117,10 +115,6 @@ class Cache:
         # The first revision after which `_recent` knows every change.
         self._remembers_after = 0
         self._revision = 0
-        self._counting = threading.Lock()
-        self._hits = 0
-        self._misses = 0
-        self._evictions = 0
 
     @property
     def revision(self) -> int:
@@ -134,9 +128,8 @@ class Cache:
         return is_small
 
     def statistics(self) -> Statistics:
-        """Count what it holds and what it did since it was made."""
-        size = len(self._tools) + len(self._lists)
-        return Statistics(size, self._max_size, self._hits, self._misses, self._evictions)
+        """Count what it holds."""
+        return Statistics(len(self._tools) + len(self._lists), self._max_size)
 
     def fetch(self, key: Key, load: Callable[[], Answer]) -> Found:
         """Return the answer to a question, by `load` where it is not here; all who ask meanwhile share that.
@@ -147,11 +140,10 @@ class Cache:
             what `load` raises.
         """
         answer = self.find(key)
-        with self._counting:
-            self._hits += answer is not None
-            self._misses += answer is None
         if answer is not None:
+            metrics.current().cache_hits.inc()
             return Found(answer, is_hit=True)
+        metrics.current().cache_misses.inc()
         return self._load_once(key, load, at_least=self._revision)
 
     def find(self, key: Key) -> Answer | None:
@@ -222,7 +214,7 @@ class Cache:
             self._shelf_of(answer).add(answer)
             while (shelf := self._overfull()) is not None:
                 self._drop(shelf.oldest())
-                self._evictions += 1
+                metrics.current().cache_evictions.inc()
 
     def _overfull(self) -> _Shelf | None:
         """Return the shelf that something has to go from: lists, where they stand in the room of tools."""

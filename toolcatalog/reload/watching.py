@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 # Reading a file is an event too; ours must not wake us.
 _CHANGES = frozenset({"created", "modified", "moved", "deleted", "closed"})
 # A burst is over when nothing came for so long; one that does not end is served meanwhile.
-_QUIET_SECONDS = 0.1
+_QUIET_SECONDS = 0.05
 _LONGEST_BURST_SECONDS = 1.0
 _POLL_SECONDS = 1.0
 

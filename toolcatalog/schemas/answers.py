@@ -164,8 +164,50 @@ _HEALTH = shape(
         "status": {"enum": ["healthy", "degraded", "unhealthy"]},
         "version": TEXT,
         "uptime": {"type": "number"},
+        "revision": NUMBER,
         "database": shape({"status": {"enum": ["up", "down"]}}),
+        "cache": shape({"size": NUMBER, "max_size": NUMBER}),
         "tools": nullable(NUMBER),
+    }
+)
+_PROBE = shape({"status": {"enum": ["alive", "ready", "not ready"]}})
+_AMOUNT: Schema = {"type": "number", "minimum": 0}
+_SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+_METRICS = shape(
+    {
+        "uptime_seconds": _AMOUNT,
+        "tools_loaded_total": NUMBER,
+        "requests_total": NUMBER,
+        "error_rate": _SHARE,
+        "response_time_p95_ms": _AMOUNT,
+        "response_time_p99_ms": _AMOUNT,
+        "cache_hit_rate": _SHARE,
+        "db_query_time_avg_ms": _AMOUNT,
+        "db_query_time_p95_ms": _AMOUNT,
+        "db_errors_total": NUMBER,
+        "hot_reloads_total": NUMBER,
+        "hot_reload_failures_total": NUMBER,
+    }
+)
+_PERFORMANCE = shape(
+    {
+        "cache_hit_rate": _SHARE,
+        "db_query_time_avg": _AMOUNT,
+        "db_query_time_p95": _AMOUNT,
+        "response_time_p95": _AMOUNT,
+        "error_rate": _SHARE,
+        "requests_total": NUMBER,
+        "connection_pool": shape({"size": NUMBER, "available": NUMBER, "in_use": NUMBER}),
+        "cache": shape(
+            {
+                "size": NUMBER,
+                "max_size": NUMBER,
+                "hits": NUMBER,
+                "misses": NUMBER,
+                "hit_rate": _SHARE,
+                "evictions": NUMBER,
+            }
+        ),
     }
 )
 
@@ -232,4 +274,7 @@ def components() -> dict[str, Schema]:
         "ReloadStatus": _RELOAD_STATUS,
         "ReloadStatistics": _RELOAD_STATISTICS,
         "Health": _HEALTH,
+        "Probe": _PROBE,
+        "Metrics": _METRICS,
+        "PerformanceStats": _PERFORMANCE,
     }

@@ -1,0 +1,97 @@
+"""Measuring: each request counted and timed by its route, and the gauges of a process brought up to date."""
+
+from __future__ import annotations
+
+import time
+
+from flask import Flask, Response, current_app, g, request
+from prometheus_flask_exporter import PrometheusMetrics
+
+import toolcatalog
+from toolcatalog import metrics
+from toolcatalog.api import context
+from toolcatalog.models import Reload
+
+METRICS = "/metrics"
+# Scrapes and probes are requests too, but nobody's: counted, there would always be traffic.
+_NOT_COUNTED = (METRICS, "/api/v1/tools/metrics/prometheus", "/health", "/health/live", "/health/ready")
+_EXPORTER = "toolcatalog.exporter"
+_STARTED = time.time()
+
+
+def install(app: Flask) -> None:
+    """Have the requests of an application measured, and `/metrics` answered."""
+    exporter = PrometheusMetrics(None, path=None, export_defaults=False)
+    exporter.register_endpoint(METRICS, app)
+    app.extensions[_EXPORTER] = exporter
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def start(app: Flask) -> None:
+    """Make the series of all routes, in a process that begins to serve."""
+    counted = metrics.current()
+    app.extensions[_EXPORTER].registry = counted.registry
+    counted.begin_routes_at_zero(
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        if rule.rule not in _NOT_COUNTED
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    )
+    update_gauges(app)
+
+
+def update_gauges(app: Flask) -> None:
+    """Bring the gauges of this process up to date."""
+    counted, parts = metrics.current(), context.of(app)
+    held = parts.cache.statistics()
+    counted.cache_size.set(held.size)
+    counted.cache_max_size.set(held.max_size)
+    in_use, most = parts.database.connections_in_use(), parts.database.max_connections
+    counted.pool_size.set(most)
+    counted.pool_in_use.set(in_use)
+    counted.pool_available.set(max(0, most - in_use))
+    counted.revision.set(parts.cache.revision)
+    counted.uptime_seconds.set(uptime_seconds())
+    counted.build_info.labels(toolcatalog.__version__).set(1)
+
+
+def count_reload(outcome: Reload) -> None:
+    """Count a reading of the folder of definitions."""
+    counts = outcome.counts
+    metrics.current().count_reload(
+        outcome.trigger,
+        outcome.result,
+        outcome.duration_ms / 1000,
+        counts["created"] + counts["updated"],
+        len(outcome.errors),
+    )
+
+
+def uptime_seconds() -> float:
+    """Return how long ago the service was started: before the fork, where it is preloaded."""
+    return time.time() - _STARTED
+
+
+def prometheus_text(app: Flask, accept: str | None) -> tuple[str, str]:
+    """Return the metrics of all workers as Prometheus reads them, and the content type of that."""
+    text, content_type = app.extensions[_EXPORTER].generate_metrics(accept)
+    return text, content_type
+
+
+def _begin() -> None:
+    g.begun = time.perf_counter()
+    if request.path in _NOT_COUNTED:
+        update_gauges(current_app)
+
+
+def _end(response: Response) -> Response:
+    endpoint = metrics.UNMATCHED if request.url_rule is None else request.url_rule.rule
+    if endpoint in _NOT_COUNTED:
+        return response
+    seconds = time.perf_counter() - g.begun
+    metrics.current().count_request(request.method, endpoint, response.status_code, seconds)
+    if response.status_code >= 500:
+        body = response.get_json(silent=True) or {}
+        metrics.current().count_error(body.get("code", "other"))
+    return response
