@@ -38,6 +38,7 @@ _IDLE_SECONDS = 60
 # SQLSTATE classes of a server that is not there for us: connection exceptions, shut down or starting up.
 _AWAY = ("08", "57P")
 _RETRY_SECONDS = 1.0
+_LONGEST_ATTEMPT_SECONDS = 30.0
 
 
 class Outage:
@@ -69,7 +70,8 @@ class Outage:
             return False
         if time.monotonic() < due:
             return True
-        self.begin()
+        # One at a time: where a server hangs, an attempt takes long, and all threads would be making one.
+        self._next_attempt = time.monotonic() + _LONGEST_ATTEMPT_SECONDS
         return False
 
 
@@ -133,6 +135,8 @@ class Database:
             raise
         except PoolTimeout as error:
             metrics.current().db_errors.labels("unavailable").inc()
+            if self.outage.is_on:
+                self.outage.begin()  # this attempt is over
             raise _unavailable() from error
 
 

@@ -120,9 +120,14 @@ def test_a_database_that_hangs_holds_up_nobody_for_long(start_host: StartHost, p
         eventually(lambda: "stale" in client.get(f"{TOOLS}/tool-0").headers["Cache-Status"])
         for number in range(COUNT):
             assert client.get(f"{TOOLS}/tool-{number}").status == 200
-        sent = time.monotonic()
-        assert client.call("PATCH", f"{TOOLS}/tool-0", {"description": "x"}).status == 503
-        assert time.monotonic() - sent < 6
+        for _ in range(20):
+            assert client.call("PATCH", f"{TOOLS}/tool-0", {"description": "x"}).status == 503
+        took = []
+        for number in range(200):
+            sent = time.monotonic()
+            assert client.get(f"{TOOLS}/tool-{number % COUNT}").status == 200
+            took.append(time.monotonic() - sent)
+        assert max(took) < 1
     finally:
         postgres.thaw()
     eventually(lambda: client.call("PATCH", f"{TOOLS}/tool-0", {"description": "x"}).status == 200)
