@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from toolcatalog import settings
+from prometheus_client import Counter, Gauge, Histogram
+
+from toolcatalog import metrics, settings
 from toolcatalog.app import create_app
 
 FOLDER = Path(__file__).parent
@@ -87,7 +89,37 @@ def _described(parameter: dict[str, Any]) -> str:
     return "; ".join(filter(None, said))
 
 
-PAGES = {"settings.md": settings_page, "api.md": api_page}
+def metrics_page() -> str:
+    """Every metric, with its labels and how those of several workers are put together."""
+    lines = [
+        "# Metrics",
+        "",
+        "At `/metrics` and `/api/v1/tools/metrics/prometheus`, summed over all workers of a host; times in",
+        "seconds. `endpoint` is the route, or `unmatched`; scrapes and probes are not counted. Counters begin",
+        "at zero for what an alert reads. A gauge says how those of several workers are put together.",
+        "",
+        "| metric | type | labels | what it is |",
+        "|---|---|---|---|",
+    ]
+    for one in vars(metrics.Metrics()).values():
+        if isinstance(one, Counter | Histogram | Gauge):
+            described = one.describe()[0]
+            name = described.name + ("_total" if described.type == "counter" else "")
+            labels = ", ".join(f"`{label}`" for label in one._labelnames)
+            mode = f" ({_MODES[one._multiprocess_mode]})" if isinstance(one, Gauge) else ""
+            lines.append(f"| `{name}` | {described.type}{mode} | {labels} | {described.documentation} |")
+    return "\n".join(lines) + "\n"
+
+
+_MODES = {
+    "livemax": "the most",
+    "livemin": "the least",
+    "livesum": "the sum",
+    "livemostrecent": "the latest",
+    "liveall": "each, by slot as `pid`",
+}
+
+PAGES = {"settings.md": settings_page, "api.md": api_page, "metrics.md": metrics_page}
 
 
 def main() -> None:
