@@ -94,9 +94,9 @@ def metrics_page() -> str:
     lines = [
         "# Metrics",
         "",
-        "At `/metrics` and `/api/v1/tools/metrics/prometheus`, summed over all workers of a host; times in",
-        "seconds. `endpoint` is the route, or `unmatched`; scrapes and probes are not counted. Counters begin",
-        "at zero for what an alert reads. A gauge says how those of several workers are put together.",
+        "At `/metrics` and `/api/v1/tools/metrics/prometheus`, summed over all workers of a host; times are",
+        "in seconds. `endpoint` is the route, or `unmatched`; scrapes and probes are not counted. Counters",
+        "begin at zero for what an alert reads. A gauge says how those of several workers are put together.",
         "",
         "| metric | type | labels | what it is |",
         "|---|---|---|---|",
