@@ -4,10 +4,7 @@ import os
 import shutil
 import tempfile
 
-# Before anything imports prometheus_client, which decides by this where its values live.
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="toolcatalog-metrics-")
-
-from toolcatalog import app, metrics, settings
+from toolcatalog import app, log, metrics, settings
 
 _settings = settings.load()
 
@@ -15,6 +12,7 @@ bind = (
     f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
 )
 workers = _settings.workers
+logconfig_dict = log.configuration(_settings.log_level, _settings.log_format)
 worker_class = "gthread"
 # The application is made once, before the fork: its memory is shared, and with it the catalog's revision.
 preload_app = True
@@ -26,6 +24,11 @@ graceful_timeout = 30
 timeout = 60
 # It would listen under the home folder, which a service's user need not have, for commands nobody here sends.
 control_socket_disable = True
+
+
+def on_starting(_server):
+    """Make an empty folder for the workers' metrics."""
+    os.environ[metrics.FOLDER] = tempfile.mkdtemp(prefix="toolcatalog-metrics-")
 
 
 def pre_fork(server, worker):
@@ -56,4 +59,4 @@ def child_exit(_server, worker):
 
 def on_exit(_server):
     """Remove the files of the metrics."""
-    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+    shutil.rmtree(os.environ[metrics.FOLDER], ignore_errors=True)

@@ -7,6 +7,7 @@ import threading
 
 from flask import Flask
 
+import toolcatalog
 from toolcatalog import api, db, log
 from toolcatalog.api import context, measuring, warming
 from toolcatalog.cache.coherence import Coherence, News
@@ -35,11 +36,13 @@ def create_app(settings: Settings) -> Flask:
         raise InvalidSetting(
             "DATABASE_URL", "", "set it, or run `toolcatalog serve`, which starts the embedded PostgreSQL"
         )
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, settings.log_format)
     app = Flask("toolcatalog", static_folder=None)
     app.url_map.merge_slashes = False  # a path that is not quite one of ours is none of ours
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    measuring.install(app)  # first: it begins to count the time before all others
+    measuring.install(
+        app, log_all=settings.log_requests == "all"
+    )  # first: it begins to count the time before all others
     database = db.connect(
         settings.database_url,
         pool_size=settings.db_pool_size,
@@ -106,6 +109,7 @@ class _Background:
                     "change from the database, in milliseconds, or a second if a notification is lost."
                 )
             measuring.start(self._app)
+            _log.info("A worker starts", extra={"version": toolcatalog.__version__, **self._settings.shown()})
             self._listener.start()
             if self._settings.hot_reload != "off":
                 polling = self._settings.hot_reload == "polling"
@@ -133,6 +137,6 @@ def _after_news(app: Flask, warming_up: warming.Warming) -> None:
 def _reload(app: Flask, trigger: str) -> None:
     parts = context.of(app)
     outcome = applying.apply(parts.database, parts.folder, trigger)
-    measuring.count_reload(outcome)
+    measuring.note_reload(outcome)
     if outcome.revision is not None:
         parts.coherence.tell(State(outcome.revision, drops=0))

@@ -104,6 +104,15 @@ class Settings:
     max_body_bytes: int = _setting(5_000_000, _integer(1_000, 1_000_000_000))
     require_if_match: bool = _setting(False, _switch())  # noqa: FBT003 - the default value, not an argument
     log_level: str = _setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"))
+    log_format: str = _setting("console", _choice("console", "json"))
+    log_requests: str = _setting("changes", _choice("changes", "all"))
+
+    def shown(self) -> dict[str, object]:
+        """Return the settings as they may be logged, under their names, without passwords."""
+        found = {field.name.upper(): getattr(self, field.name) for field in fields(self)}
+        if self.database_url is not None:
+            found["DATABASE_URL"] = make_url(self.database_url).render_as_string(hide_password=True)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import uuid
@@ -20,6 +21,8 @@ from toolcatalog.db import Database
 from toolcatalog.listener import Listener
 from toolcatalog.reload.files import Folder
 from toolcatalog.services.changes import Actor, Journal
+
+log = logging.getLogger(__name__)
 
 _KEY = "toolcatalog"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,128}")
@@ -73,8 +76,28 @@ def changing() -> Iterator[Journal]:
         journal = Journal(session, Actor("anonymous", g.request_id))
         yield journal
         journal.close()
+    _log_changes(journal)
     # Before it is answered: who was answered finds it here through every worker.
     parts.coherence.tell(State(journal.revision, drops=0))
+
+
+def _log_changes(journal: Journal) -> None:
+    """Log what was committed: a line for each change, or one for all of an import."""
+    for change in journal.changes:
+        log.info(
+            "%s %s %s by %s, revision %d",
+            change.action, change.tool_name, change.version, change.actor, change.revision,
+            extra={
+                "request_id": change.request_id, "action": change.action, "tool_name": change.tool_name,
+                "version": change.version, "actor": change.actor, "revision": change.revision,
+            },
+        )  # fmt: skip
+    if journal.change_ids:
+        log.info(
+            "%d changes up to revision %d by %s",
+            len(journal.change_ids), journal.revision, journal.actor.name,
+            extra={"request_id": g.request_id, "revision": journal.revision},
+        )  # fmt: skip
 
 
 def _take_request_id() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from flask import Flask, Response, current_app, g, request
@@ -12,15 +13,24 @@ from toolcatalog import metrics
 from toolcatalog.api import context
 from toolcatalog.models import Reload
 
+log = logging.getLogger(__name__)
+
 METRICS = "/metrics"
 # Scrapes and probes are requests too, but nobody's: counted, there would always be traffic.
 _NOT_COUNTED = (METRICS, "/api/v1/tools/metrics/prometheus", "/health", "/health/live", "/health/ready")
 _EXPORTER = "toolcatalog.exporter"
+_LOG_ALL = "toolcatalog.log_all"
+# The limit that the alerts hold answers to.
+_SLOW_SECONDS = 0.05
 _STARTED = time.time()
 
 
-def install(app: Flask) -> None:
-    """Have the requests of an application measured, and `/metrics` answered."""
+def install(app: Flask, *, log_all: bool) -> None:
+    """Have the requests of an application measured and logged, and `/metrics` answered.
+
+    Not `log_all`: only changes, errors of the service, and what took longer than 50 ms.
+    """
+    app.extensions[_LOG_ALL] = log_all
     exporter = PrometheusMetrics(None, path=None, export_defaults=False)
     exporter.register_endpoint(METRICS, app)
     app.extensions[_EXPORTER] = exporter
@@ -56,9 +66,20 @@ def update_gauges(app: Flask) -> None:
     counted.build_info.labels(toolcatalog.__version__).set(1)
 
 
-def count_reload(outcome: Reload) -> None:
-    """Count a reading of the folder of definitions."""
+def note_reload(outcome: Reload) -> None:
+    """Count a reading of the folder of definitions, and log one that did something or found a fault."""
     counts = outcome.counts
+    if outcome.revision is not None or outcome.errors:
+        log.log(
+            logging.WARNING if outcome.errors else logging.INFO,
+            "Reload (%s): %s of %d files in %.0f ms; %s",
+            outcome.trigger,
+            outcome.result,
+            outcome.files,
+            outcome.duration_ms,
+            ", ".join(f"{count} {kind}" for kind, count in counts.items()),
+            extra={"trigger": outcome.trigger, "result": outcome.result, "errors": outcome.errors[:10]},
+        )
     metrics.current().count_reload(
         outcome.trigger,
         outcome.result,
@@ -91,7 +112,31 @@ def _end(response: Response) -> Response:
         return response
     seconds = time.perf_counter() - g.begun
     metrics.current().count_request(request.method, endpoint, response.status_code, seconds)
+    _log_request(response, endpoint, seconds)
     if response.status_code >= 500:
         body = response.get_json(silent=True) or {}
         metrics.current().count_error(body.get("code", "other"))
     return response
+
+
+def _log_request(response: Response, endpoint: str, seconds: float) -> None:
+    status = response.status_code
+    is_change = request.method not in ("GET", "HEAD", "OPTIONS")
+    if not (is_change or status >= 500 or seconds > _SLOW_SECONDS or current_app.extensions[_LOG_ALL]):
+        return
+    log.log(
+        logging.ERROR if status >= 500 else logging.INFO,
+        "%s %s %d in %.1f ms (%s)",
+        request.method,
+        endpoint,
+        status,
+        1000 * seconds,
+        g.get("request_id", "-"),
+        extra={
+            "request_id": g.get("request_id"),
+            "method": request.method,
+            "route": endpoint,
+            "status": status,
+            "duration_ms": round(1000 * seconds, 1),
+        },
+    )

@@ -41,7 +41,7 @@ def reload_tools(query: Query) -> Response:
         accept_removals=query["accept_removals"],
         request_id=g.request_id,
     )
-    measuring.count_reload(outcome)
+    measuring.note_reload(outcome)
     with parts.database.write() as session:
         state = changes.drop_caches(session, parts.coherence.known().drops)
     parts.coherence.tell(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import select, text
@@ -65,6 +66,11 @@ class Journal:
         self._unnumbered.append(change)
         self._words.update(*map(search_text.vocabulary, row.search_texts))
         self.session.add(change)
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        """The changes that were not forgotten; with their revisions once the journal is closed."""
+        return self._unnumbered
 
     def forget_rows(self) -> None:
         """Flush, and let go of all rows: a long import keeps only the ids of its changes in memory."""

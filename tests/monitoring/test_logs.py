@@ -1,0 +1,85 @@
+"""What the service says in its log: a line an event, and never a secret."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cluster import Host, Postgres, eventually
+from tests.coherence.conftest import StartHost
+from tests.conftest import tool
+
+TOOLS = "/api/v1/tools"
+
+
+def lines(host: Host) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in host.said().splitlines()]
+
+
+def requests_in(host: Host) -> list[dict[str, Any]]:
+    return [line for line in lines(host) if "route" in line]
+
+
+def test_changes_are_logged_and_quick_reads_are_not(start_host: StartHost) -> None:
+    host = start_host(WORKERS="2", LOG_FORMAT="json")
+    client = host.client()
+    written = client.call("POST", TOOLS, tool())
+    for _ in range(30):
+        client.get(f"{TOOLS}/grep")
+    assert client.call("DELETE", f"{TOOLS}/nothing").status == 404
+    eventually(lambda: len([one for one in requests_in(host) if one["method"] != "GET"]) == 2)
+    created, refused = [one for one in requests_in(host) if one["method"] != "GET"]
+    request_id = written.headers["X-Request-ID"]
+    assert (created["request_id"], created["route"], created["status"]) == (request_id, TOOLS, 201)
+    assert created["worker"] in host.workers()
+    assert created["duration_ms"] > 0
+    assert (refused["route"], refused["status"]) == (f"{TOOLS}/<reference>", 404)
+    assert all(one["duration_ms"] > 50 for one in requests_in(host) if one["method"] == "GET")
+    [change] = [line for line in lines(host) if "action" in line]
+    assert (change["action"], change["tool_name"], change["revision"]) == ("created", "grep", 1)
+    assert change["request_id"] == request_id
+
+
+def test_all_requests_are_logged_where_that_is_wanted(start_host: StartHost) -> None:
+    host = start_host(WORKERS="1", LOG_FORMAT="json", LOG_REQUESTS="all")
+    client = host.client()
+    for number in range(5):
+        client.get(f"{TOOLS}?limit={number + 1}")
+    client.get("/no/such/page")
+    eventually(lambda: len([one for one in requests_in(host) if one["route"] == TOOLS]) == 5)
+    eventually(lambda: [one["status"] for one in requests_in(host) if one["route"] == "unmatched"] == [404])
+
+
+def test_an_error_of_the_service_is_an_error_in_the_log(start_host: StartHost, postgres: Postgres) -> None:
+    host = start_host(WORKERS="1", LOG_FORMAT="json")
+    client = host.client()
+    postgres.stop()
+    try:
+        assert client.call("POST", TOOLS, tool()).status == 503
+        eventually(lambda: [one for one in requests_in(host) if one["status"] == 503])
+        [failed] = [one for one in requests_in(host) if one["status"] == 503]
+        assert failed["level"] == "ERROR"
+    finally:
+        postgres.start()
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_a_start_shows_the_settings_and_no_secret(
+    start_host: StartHost, postgres: Postgres, format_: str
+) -> None:
+    secret = "hunter2-and-more"  # the server trusts everybody, and so takes any
+    postgres.url = postgres.url.replace("postgres:@", f"postgres:{secret}@")
+    host = start_host(WORKERS="1", LOG_FORMAT=format_)
+    client = host.client()
+    client.call("POST", TOOLS, tool(description=f"the body says {secret}"))
+    assert secret not in host.said()
+    if format_ == "json":
+        [start] = [line for line in lines(host) if line["message"] == "A worker starts"]
+        assert start["PORT"] == host.port
+        assert ":***@" in start["DATABASE_URL"]
+        assert (start["WORKERS"], start["CACHE_MAX_SIZE"]) == (1, 1000)
+    else:
+        assert "A worker starts" in host.said()
+        assert f"POST {TOOLS} 201 in " in host.said()
