@@ -106,6 +106,6 @@ def _sentence(error: HTTPException) -> str:
 def answer_catalog_error(error: CatalogError) -> Response:
     """Answer one of the catalog's own errors."""
     status = STATUS[type(error)]
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None:
         log.error("%s: %s", error, error.__cause__, extra={"request_id": g.request_id})
     return problem(status, error.code, str(error), error.findings)

@@ -34,12 +34,10 @@ class Watcher(FileSystemEventHandler):
         self._observer: BaseObserver | None = None
         self._watched: dict[Path, Place] = {}
         self._changed = threading.Event()
-        self._last_event = 0.0
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Note an event; called by the observer's threads."""
         if event.event_type in _CHANGES:
-            self._last_event = time.monotonic()
             self._changed.set()
 
     def wait(self, timeout_seconds: float) -> bool:
@@ -47,9 +45,10 @@ class Watcher(FileSystemEventHandler):
         if not self._changed.wait(timeout_seconds):
             return False
         latest = time.monotonic() + _LONGEST_BURST_SECONDS
-        while (quiet := time.monotonic() - self._last_event) < _QUIET_SECONDS and time.monotonic() < latest:
-            time.sleep(_QUIET_SECONDS - quiet)
-        self._changed.clear()
+        while self._changed.is_set() and time.monotonic() < latest:
+            # Before the pause, not after it: an event that comes between the two must not get lost.
+            self._changed.clear()
+            self._changed.wait(_QUIET_SECONDS)
         return True
 
     def wake(self) -> None:
