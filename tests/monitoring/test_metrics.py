@@ -121,9 +121,9 @@ def test_what_alerts_read_is_there_before_it_rises(host: Host) -> None:
         assert found["tool_catalog_api_errors_total", (("error_type", error_type),)] == 0
 
 
-def test_no_label_grows_with_what_clients_send(host: Host) -> None:
+@pytest.mark.parametrize("count", [500, pytest.param(5_000, marks=pytest.mark.slow)])
+def test_no_label_grows_with_what_clients_send(host: Host, count: int) -> None:
     random_, client = random.Random(5), host.client()
-    count = 600
     for number in range(count):
         path = "".join(random_.choices(string.ascii_letters + "/%.-_", k=random_.randrange(1, 30)))
         path = "".join(c if c != "%" else f"%{random_.randrange(32, 126):02x}" for c in path)
@@ -180,3 +180,33 @@ def test_ten_thousand_requests_over_workers_that_are_recycled_are_ten_thousand(s
     begun = time.perf_counter()
     scrape(client)
     print(f"10,000 requests counted exactly; a scrape took {1000 * (time.perf_counter() - begun):.1f} ms")
+
+
+@pytest.mark.slow
+def test_a_scrape_of_eight_workers_is_quick_also_after_all_were_recycled_often(start_host: StartHost) -> None:
+    host = start_host(WORKERS="8", GUNICORN_CMD_ARGS="--max-requests 20")
+    client = host.client()
+
+    def scrape_seconds() -> float:
+        took = []
+        for _ in range(15):
+            begun = time.perf_counter()
+            scrape_size = len(host.client().get("/metrics").body)
+            took.append(time.perf_counter() - begun)
+        assert scrape_size > 10_000
+        return sorted(took)[len(took) // 2]
+
+    seen = set(host.workers())
+    first = scrape_seconds()
+    for thread in (threads := [Asking(host, 250) for _ in range(4)]):
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        seen |= set(host.workers())
+        time.sleep(0.05)
+    later = scrape_seconds()
+    print(
+        f"scrape of 8 workers: {1000 * first:.1f} ms; after {len(seen)} workers lived: {1000 * later:.1f} ms"
+    )
+    assert len(seen) > 30
+    assert later < 0.05 + first
+    client.close()
