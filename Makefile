@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow lint format bench docs lock clean
+.PHONY: help run test test-slow lint format bench dashboard-preview docs lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/run.installed ## serve the catalog on http://127.0.0.1:3005, on an embedded PostgreSQL
 	@exec $(BIN)/toolcatalog serve
@@ -33,6 +33,9 @@ format: $(VENV)/dev.installed ## put the code into its one format
 
 bench: $(VENV)/dev.installed ## measure imports and reads on this machine
 	$(BIN)/python -m tests.bench
+
+dashboard-preview: $(VENV)/dev.installed ## draw the Grafana dashboard into docs/images (needs Debian's prometheus)
+	$(BIN)/python -m tests.monitoring.preview
 
 docs: $(VENV)/dev.installed ## write the settings, routes and metrics into docs/
 	$(BIN)/python -m docs.generate

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,18 @@ def program(name: str) -> str:
     return found
 
 
+@contextmanager
+def running(command: list[str], folder: Path) -> Iterator[None]:
+    """Run a program in a folder, where its output goes too, until the block ends."""
+    with (folder / f"{Path(command[0]).name}.txt").open("wb") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
 @pytest.fixture
 def watched(
     start_host: StartHost, tools_dir: Path, tmp_path: Path
@@ -142,9 +154,7 @@ def watched(
     ]  # fmt: skip
     with ExitStack() as stack:
         for command in commands:
-            output = stack.enter_context((tmp_path / f"{Path(command[0]).name}.txt").open("wb"))
-            process = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=output)
-            stack.callback(lambda process=process: (process.terminate(), process.wait(timeout=20)))
+            stack.enter_context(running(command, tmp_path))
         prometheus = Prometheus(port)
         eventually(prometheus.is_ready)
         yield host, prometheus, receiver

@@ -210,3 +210,17 @@ def test_a_scrape_of_eight_workers_is_quick_also_after_all_were_recycled_often(s
     assert len(seen) > 30
     assert later < 0.05 + first
     client.close()
+
+
+def test_what_nobody_asked_for_is_no_hit_and_no_miss(host: Host) -> None:
+    client = host.client()
+    for number in range(5):  # each write has every worker fill its cache anew
+        assert client.call("POST", TOOLS, tool(f"tool-{number}")).status == 201
+        time.sleep(0.5)
+    eventually(lambda: total(scrape(client), "tools_loaded") == 5)
+    found = scrape(client)
+    assert total(found, "cache_hits_total") + total(found, "cache_misses_total") == 0
+    for _ in range(3):
+        client.get(f"{TOOLS}/tool-1")
+    found = scrape(client)
+    assert total(found, "cache_hits_total") + total(found, "cache_misses_total") == 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import Response, g, request
 
 from toolcatalog import metrics
 from toolcatalog.api import context
@@ -34,7 +34,8 @@ class _Read:
 def answer_read(key: Key, query: Mapping[str, Any], render: Callable[[Context], Answer]) -> Response:
     """Answer a question from the cache, or by rendering, which one thread does for all that wait for it.
 
-    `query` may ask for a `min_revision`, to see what was changed through another host.
+    `query` may ask for a `min_revision`, to see what was changed through another host. A hit or a miss is
+    counted, unless `g.is_nobodys` says that no client asks.
 
     Raises:
         PreconditionFailed: when the catalog has not come to that revision.
@@ -61,6 +62,9 @@ def _read(parts: Context, key: Key, render: Callable[[Context], Answer]) -> _Rea
         found = parts.cache.fetch(key, lambda: _load(parts, render))
     except DatabaseUnavailable:
         return _stale(parts, key)
+    if "is_nobodys" not in g:
+        counted = metrics.current()
+        (counted.cache_hits if found.is_hit else counted.cache_misses).inc()
     if not found.is_hit:
         detail = "; collapsed" if found.is_shared else "; stored" if found.answer.is_valid else ""
         return _Read(found.answer, found.answer.revision, f"{_CACHE}; fwd=miss{detail}")

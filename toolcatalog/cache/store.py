@@ -141,9 +141,7 @@ class Cache:
         """
         answer = self.find(key)
         if answer is not None:
-            metrics.current().cache_hits.inc()
             return Found(answer, is_hit=True)
-        metrics.current().cache_misses.inc()
         return self._load_once(key, load, at_least=self._revision)
 
     def find(self, key: Key) -> Answer | None:
