@@ -25,7 +25,7 @@ lint: $(VENV)/dev.installed ## check style, types, layers and the catalog's defi
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/toolcatalog validate catalog
+	$(BIN)/toolcatalog validate --strict catalog
 
 format: $(VENV)/dev.installed ## put the code into its one format
 	$(BIN)/ruff format .

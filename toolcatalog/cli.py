@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import toolcatalog
 from toolcatalog import embedded, serve, settings, upgrade
-from toolcatalog.core import json_text
+from toolcatalog.core import json_text, lint
 from toolcatalog.errors import CatalogError, DatabaseUnavailable, Finding, InvalidDocument
 from toolcatalog.reload import applying, files
 from toolcatalog.reload.files import Folder
@@ -65,10 +66,15 @@ def upgrade_command() -> None:
 
 @cli.command("validate")
 @PATHS
-def validate_command(paths: tuple[Path, ...]) -> None:
+@click.option(
+    "--strict", is_flag=True, help="Refuse too what people who act on a catalog should not be told."
+)
+def validate_command(paths: tuple[Path, ...], *, strict: bool) -> None:
     """Check definitions, without a database; exits with 1 if any has an error."""
     checked = [item for path in _files(paths) for item in _read(path)]
     errors = [finding for item in checked for finding in item.findings]
+    if strict:
+        errors += _lint(checked)
     warnings = [finding for item in checked for finding in item.warnings]
     _print_findings(errors)
     _print_findings(warnings, "warning: ")
@@ -145,6 +151,16 @@ def _read(path: Path) -> Iterator[Item]:
             yield Item(None, (Finding((), str(error), str(path)),))
     else:
         yield from definitions.read_yaml(path.read_bytes(), file=str(path))
+
+
+def _lint(items: Iterable[Item]) -> list[Finding]:
+    """Return what `core.lint` finds, each at the line where its definition begins."""
+    places = {id(item.definition): item for item in items if item.definition is not None}
+    definitions_ = [item.definition for item in places.values() if item.definition is not None]
+    return [
+        replace(finding, file=places[id(definition)].file, line=places[id(definition)].line)
+        for definition, finding in lint.strict(definitions_)
+    ]
 
 
 def _with_progress(paths: list[Path], bar: Any) -> Iterator[Item]:

@@ -80,6 +80,16 @@ def test_an_import_says_what_became_of_the_definitions(run: Run, client: FlaskCl
     assert run("import", "--overwrite", path)[:2] == (0, "0 created, 1 updated, 1 unchanged, 0 failed.\n")
 
 
+def test_a_strict_validation_names_the_line_where_the_definition_begins(run: Run, tmp_path: Path) -> None:
+    one, two = tool("a"), tool("b")
+    path = written(tmp_path / "two.yaml", one, two)
+    assert run("validate", path)[0] == 0
+    code, out, err = run("validate", "--strict", path)
+    assert (code, out) == (1, "2 definitions, 2 errors, 0 warnings.\n")
+    line = Path(path).read_text().splitlines().index("tool_name: b") + 1
+    assert f'{path}:{line}: description: is word for word that of "a"' in err
+
+
 def test_a_dry_run_writes_nothing_and_a_partial_import_the_good_ones(
     run: Run, client: FlaskClient, tmp_path: Path
 ) -> None:
