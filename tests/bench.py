@@ -49,7 +49,7 @@ def milliseconds(act: Callable[[], Any], turns: int = TURNS) -> tuple[float, flo
 def fill(app: Flask, count: int) -> float:
     """Put so many tools in; returns the seconds that it took."""
     database = context.of(app).database
-    empty(database)
+    empty(context.of(app))
     client = app.test_client()
     platforms = ("linux", "macos", "windows", "network")
     documents = (
