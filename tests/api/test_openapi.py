@@ -18,6 +18,7 @@ from schemathesis.schemas import BaseSchema
 from tests.conftest import tool
 from toolcatalog import settings
 from toolcatalog.app import create_app
+from toolcatalog.sources.writing import yaml_texts
 
 load_all_checks()
 
@@ -92,6 +93,12 @@ schemathesis.openapi.format("regex", st.sampled_from(["", "a+", "^[0-9]{1,3}$"])
 def _read_stream(_: Any, response: Response) -> Any:
     """An export is several YAML documents."""
     return list(yaml.safe_load_all(response.content))
+
+
+@schemathesis.serializer(*YAML_MEDIA_TYPES)
+def _write_document(_: Any, value: Any) -> bytes:
+    """Quote what YAML 1.2 takes for a number and PyYAML, which knows 1.1, leaves bare, such as `0E0`."""
+    return value if isinstance(value, bytes) else "".join(yaml_texts([value])).encode()
 
 
 class _Current:

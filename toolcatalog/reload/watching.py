@@ -11,6 +11,7 @@ from pathlib import Path
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify_move_event_grouper import InotifyMoveEventGrouper
 from watchdog.observers.polling import PollingObserver
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,9 @@ _CHANGES = frozenset({"created", "modified", "moved", "deleted", "closed"})
 _QUIET_SECONDS = 0.05
 _LONGEST_BURST_SECONDS = 1.0
 _POLL_SECONDS = 1.0
+# How long inotify's reader holds all events back when it meets one half of a move: both halves are one
+# change here, so it need not wait for the other.
+InotifyMoveEventGrouper.delay = 0
 
 Place = tuple[int, int]
 
