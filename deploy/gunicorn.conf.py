@@ -2,11 +2,15 @@
 
 import os
 import shutil
+import sys
 import tempfile
 
 from toolcatalog import app, log, metrics, settings
 
-_settings = settings.load()
+try:
+    _settings = settings.load()
+except settings.InvalidSetting as error:
+    sys.exit(f"toolcatalog: {error}")
 
 bind = (
     f"[{_settings.host}]:{_settings.port}" if ":" in _settings.host else f"{_settings.host}:{_settings.port}"
@@ -22,12 +26,20 @@ keepalive = 75
 graceful_timeout = 30
 # A worker that gives no sign for so long is killed; its threads may take as long as they want.
 timeout = 60
+limit_request_field_size = _settings.max_header_bytes
+# A worker is replaced after so many requests, not all at the same time: what a library leaks stays bounded.
+max_requests = 1_000_000
+max_requests_jitter = 100_000
 # It would listen under the home folder, which a service's user need not have, for commands nobody here sends.
 control_socket_disable = True
 
 
-def on_starting(_server):
-    """Make an empty folder for the workers' metrics."""
+def on_starting(server):
+    """Refuse an address that is not safe, and make an empty folder for the workers' metrics."""
+    try:
+        _settings.check_exposure(address[0] for address in server.address if isinstance(address, tuple))
+    except settings.InvalidSetting as error:
+        sys.exit(f"toolcatalog: {error}")
     os.environ[metrics.FOLDER] = tempfile.mkdtemp(prefix="toolcatalog-metrics-")
 
 

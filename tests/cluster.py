@@ -118,6 +118,7 @@ class Host:
     process: subprocess.Popen[bytes]
     output: Path
     tools_dir: Path
+    database_url: str
     clients: list[Client] = field(default_factory=list)
 
     def workers(self) -> list[int]:
@@ -200,7 +201,7 @@ def running_host(database_url: str, tools_dir: Path, output: Path, **settings: s
             [sys.executable, "-m", "gunicorn", "--config", str(config), "wsgi:app"],
             env=environment(PROJECT_ROOT, **given), cwd=PROJECT_ROOT, stdout=file, stderr=file,
         )  # fmt: skip
-    host = Host(port, process, output, tools_dir)
+    host = Host(port, process, output, tools_dir, database_url)
     try:
         eventually(lambda: _is_healthy(host), within_seconds=60)
         yield host

@@ -23,7 +23,9 @@ from toolcatalog.settings import PROJECT_ROOT
 
 Document = dict[str, Any]
 
-_TABLES = "patterns, capabilities, tool_versions, changes, tools, search_words, reloads, source_files"
+_TABLES = (
+    "patterns, capabilities, tool_versions, changes, tools, search_words, reloads, source_files, api_keys"
+)
 
 
 @pytest.fixture(scope="session")

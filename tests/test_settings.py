@@ -37,7 +37,7 @@ def test_the_example_gives_the_defaults() -> None:
     assert load(given) == Settings()
     # What stands there is the default itself, and not nothing; an address and a folder are no one's default.
     unstated = {name for name, value in given.items() if not value}
-    assert unstated <= {"DATABASE_URL", "TOOLS_DIR"}
+    assert unstated <= {"DATABASE_URL", "TOOLS_DIR", "TRUSTED_PROXIES", "CORS_ORIGINS"}
     stated = {name: str(default) for name, default in DEFAULTS.items() if name not in unstated}
     assert stated == {name: given[name].replace("false", "False").replace("true", "True") for name in stated}
 

@@ -9,7 +9,8 @@ from flask import Flask
 
 import toolcatalog
 from toolcatalog import api, db, log
-from toolcatalog.api import context, measuring, warming
+from toolcatalog.api import access, browsers, context, measuring, warming
+from toolcatalog.api.proxies import TrustedProxies
 from toolcatalog.cache.coherence import Coherence, News
 from toolcatalog.cache.shared import SharedState, State
 from toolcatalog.cache.store import Cache
@@ -19,6 +20,7 @@ from toolcatalog.reload import applying
 from toolcatalog.reload.files import Folder
 from toolcatalog.reload.leading import Reloader
 from toolcatalog.reload.watching import Watcher
+from toolcatalog.services import keys
 from toolcatalog.services.changes import CHANNEL, read_news
 from toolcatalog.settings import InvalidSetting, Settings
 
@@ -67,11 +69,18 @@ def create_app(settings: Settings) -> Flask:
             folder=folder,
             hot_reload=settings.hot_reload,
             require_if_match=settings.require_if_match,
-            waiting_places=threading.BoundedSemaphore(max(1, settings.threads // 2)),
+            waiting_places=threading.BoundedSemaphore(
+                max(1, min(settings.max_waiters, settings.threads - 1))
+            ),
         ),
     )
+    keyring = access.Keyring(lambda: _load_keys(database), lambda: coherence.known().drops)
+    access.Guard(keyring, auth=settings.auth, writes_per_minute=settings.max_writes_per_minute).install(app)
+    browsers.install(app, settings.cors_origins)
+    if settings.trusted_proxies:
+        app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.extensions[_KEY] = _Background(app, settings, shared, listener)
-    api.register(app)
+    api.register(app, auth=settings.auth)
     return app
 
 
@@ -127,6 +136,11 @@ class _Background:
 def _read_news(database: Database, since: int) -> News:
     with database.read() as session:
         return read_news(session, since)
+
+
+def _load_keys(database: Database) -> keys.Keys:
+    with database.read() as session:
+        return keys.load(session)
 
 
 def _after_news(app: Flask, warming_up: warming.Warming) -> None:

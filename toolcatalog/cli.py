@@ -1,4 +1,4 @@
-"""The command line: `toolcatalog serve | import | export | validate | db upgrade`.
+"""The command line: `toolcatalog serve | import | export | validate | reload | keys | db upgrade`.
 
 Exit codes: 0 done, 1 the definitions have errors, 2 wrong usage or setting, 3 the database cannot be used.
 Errors go to standard error, those of definitions as `file:line: path: message`.
@@ -20,9 +20,10 @@ import toolcatalog
 from toolcatalog import embedded, serve, settings, upgrade
 from toolcatalog.core import json_text, lint
 from toolcatalog.errors import CatalogError, DatabaseUnavailable, Finding, InvalidDocument
+from toolcatalog.models.keys import SCOPES
 from toolcatalog.reload import applying, files
 from toolcatalog.reload.files import Folder
-from toolcatalog.services import exports, imports
+from toolcatalog.services import exports, imports, keys
 from toolcatalog.services.changes import Actor, Journal
 from toolcatalog.sources import definitions
 from toolcatalog.sources.definitions import Item
@@ -62,6 +63,44 @@ def upgrade_command() -> None:
     with embedded.database_url(settings.load().database_url) as url:
         upgrade.to_head(url)
     click.echo("The database is up to date.")
+
+
+@cli.group("keys")
+def keys_group() -> None:
+    """The API keys: who may read, write and administer."""
+
+
+@keys_group.command("add")
+@click.argument("name")
+@click.option(
+    "--scope", type=click.Choice(SCOPES), default="read", show_default=True, help="Includes those before it."
+)
+def keys_add_command(name: str, scope: str) -> None:
+    """Make a key for NAME, and print it: it cannot be shown again."""
+    with serve.open_database(settings.load()) as (_, database), database.write() as session:
+        key = keys.make(session, name, scope)
+    click.echo(f"The key of {name}, scope {scope}; keep it, it is not shown again:", err=True)
+    click.echo(key)
+
+
+@keys_group.command("revoke")
+@click.argument("name")
+def keys_revoke_command(name: str) -> None:
+    """Revoke the key of NAME; every worker refuses it within a second."""
+    with serve.open_database(settings.load()) as (_, database), database.write() as session:
+        keys.revoke(session, name)
+    click.echo(f"The key of {name} is revoked.")
+
+
+@keys_group.command("list")
+def keys_list_command() -> None:
+    """List the keys: id, name, scope, since when, and until when if revoked."""
+    with serve.open_database(settings.load()) as (_, database), database.read() as session:
+        for key in keys.list_all(session):
+            until = f"  revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
+            click.echo(
+                f"tc_{key.id}_...  {key.name:20}  {key.scope:5}  {key.created_at:%Y-%m-%d %H:%M}{until}"
+            )
 
 
 @cli.command("validate")

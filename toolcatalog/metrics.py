@@ -30,6 +30,7 @@ DB_ERRORS = ("unavailable", "timeout", "conflict", "other")
 LOADS = (("database", "success"), ("database", "failure"), ("file", "success"), ("file", "failure"))
 TRIGGERS = ("startup", "file", "manual", "api", "periodic")
 RESULTS = ("success", "partial", "failure")
+REFUSALS = ("missing", "unknown", "revoked", "scope", "throttled", "too_many_writes")
 
 # The thresholds of the alerts, 0.05 and 0.1 s, stand among the bounds, so that no alert interpolates.
 _REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -55,6 +56,10 @@ class Metrics:
             "api_request_duration_seconds", "How long answers took.", _REQUEST_SECONDS, "method", "endpoint"
         )
         self.errors = self._counter("api_errors", "Answers with a status of 500 or more.", "error_type")
+        self.refusals = self._counter(
+            "auth_refusals", "Requests that were refused for their API key, or for how many there were.",
+            "reason",
+        )  # fmt: skip
         self.cache_hits = self._counter("cache_hits", "Reads that the cache answered.")
         self.cache_misses = self._counter("cache_misses", "Reads that the cache could not answer.")
         self.cache_evictions = self._counter("cache_evictions", "Answers that went to make room for others.")
@@ -121,6 +126,8 @@ class Metrics:
         """Make the series that alerts read: one that first appears at 1 has not risen, for Prometheus."""
         for error_type in API_ERRORS:
             self.errors.labels(error_type)
+        for reason in REFUSALS:
+            self.refusals.labels(reason)
         for error_type in DB_ERRORS:
             self.db_errors.labels(error_type)
         for operation in DB_OPERATIONS:
@@ -146,6 +153,10 @@ class Metrics:
     def count_error(self, code: str) -> None:
         """Count an error of the service by the code of its answer."""
         self.errors.labels(code if code in API_ERRORS else "other").inc()
+
+    def count_refusal(self, reason: str) -> None:
+        """Count a request that was refused before it was looked at; `reason` is one of `REFUSALS`."""
+        self.refusals.labels(reason).inc()
 
     def count_reload(self, trigger: str, result: str, seconds: float, loaded: int, failed: int) -> None:
         """Count a reading of the folder, and the definitions that it took in and that it refused."""

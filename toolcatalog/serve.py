@@ -61,6 +61,7 @@ def open_database(settings: Settings) -> Iterator[tuple[str, Database]]:
 
 def run(settings: Settings) -> int:
     """Serve until a signal ends it; returns gunicorn's exit code."""
+    settings.check_exposure([settings.host])
     _check_port(settings.host, settings.port)
     with open_database(settings) as (url, database):
         _load_catalog(database, settings.tools_dir)

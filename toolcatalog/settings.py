@@ -6,14 +6,18 @@ Only `app` and `cli` read settings; everything below is handed the values that i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+Network = IPv4Network | IPv6Network
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,6 +68,17 @@ def _switch() -> _Rule:
     return _Rule(lambda text: words[text.lower()], "it has to be true or false")
 
 
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ip_network(part.strip()) for part in text.split(","))
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in text.split(","))
+    if not all(re.fullmatch(r"https?://[^/\s*]+", origin) for origin in found):
+        raise ValueError
+    return found
+
+
 def _url(text: str) -> str:
     return normalised_url(text)
 
@@ -101,6 +116,16 @@ class Settings:
     db_pool_size: int = _setting(5, _integer(1, 1_000))
     db_max_overflow: int = _setting(15, _integer(0, 1_000))
     db_statement_timeout_ms: int = _setting(10_000, _integer(1, 3_600_000))
+    auth: str = _setting("off", _choice("off", "writes", "all"))
+    max_writes_per_minute: int = _setting(6_000, _integer(0, 1_000_000))
+    trusted_proxies: tuple[Network, ...] = _setting(
+        (), _Rule(_networks, "it has to be addresses or networks, separated by commas")
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        (), _Rule(_origins, "it has to be origins such as https://ops.example.com, separated by commas")
+    )
+    max_waiters: int = _setting(4, _integer(1, 256))
+    max_header_bytes: int = _setting(8_190, _integer(1_024, 65_536))
     max_body_bytes: int = _setting(5_000_000, _integer(1_000, 1_000_000_000))
     require_if_match: bool = _setting(False, _switch())  # noqa: FBT003 - the default value, not an argument
     log_level: str = _setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"))
@@ -112,7 +137,36 @@ class Settings:
         found = {field.name.upper(): getattr(self, field.name) for field in fields(self)}
         if self.database_url is not None:
             found["DATABASE_URL"] = make_url(self.database_url).render_as_string(hide_password=True)
-        return {name: str(value) if isinstance(value, Path) else value for name, value in found.items()}
+        return {
+            name: value if isinstance(value, str | int | None) else _shown(value)
+            for name, value in found.items()
+        }
+
+    def check_exposure(self, addresses: Iterable[str]) -> None:
+        """Refuse to serve without keys where other machines can reach it.
+
+        Raises:
+            InvalidSetting: when `AUTH` is off and one of the addresses is not of this machine alone.
+        """
+        for address in addresses:
+            if self.auth == "off" and not _is_loopback(address):
+                raise InvalidSetting(
+                    "AUTH",
+                    "off",
+                    f"other machines can reach {address}: set AUTH=writes or AUTH=all, and make keys with "
+                    "`toolcatalog keys add`",
+                )
+
+
+def _shown(value: Path | tuple[object, ...]) -> str:
+    return str(value) if isinstance(value, Path) else ",".join(map(str, value))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -162,7 +163,7 @@ def test_a_database_without_the_schema_says_what_to_run(run: Run, server_url: st
             code, _, err = run(*arguments, DATABASE_URL=bare, PORT=str(free_port()))
             assert (code, err) == (
                 3,
-                "toolcatalog: The database is at migration none, this code needs 0002. "
+                "toolcatalog: The database is at migration none, this code needs 0003. "
                 "Run: toolcatalog db upgrade\n",
             )
         assert run("db", "upgrade", DATABASE_URL=bare)[:2] == (0, "The database is up to date.\n")
@@ -177,3 +178,34 @@ def test_help_lists_the_commands(run: Run) -> None:
     for name in ("serve", "import", "export", "validate", "db"):
         assert f"\n  {name} " in out
     assert run("--version")[0] == 0
+
+
+def test_a_key_is_shown_once_listed_and_revoked(run: Run) -> None:
+    code, key, said = run("keys", "add", "deploy-bot", "--scope", "write")
+    assert (code, said) == (0, "The key of deploy-bot, scope write; keep it, it is not shown again:\n")
+    assert re.fullmatch(r"tc_[0-9a-f]{8}_[0-9a-f]{64}\n", key)
+    shown = key[:11]
+    _, listed, _ = run("keys", "list")
+    assert re.fullmatch(rf"{shown}_\.\.\.  deploy-bot +write  [-0-9]{{10}} [:0-9]{{5}}\n", listed)
+    assert run("keys", "revoke", "deploy-bot") == (0, "The key of deploy-bot is revoked.\n", "")
+    _, listed, _ = run("keys", "list")
+    assert "revoked 2" in listed
+    code, _, said = run("keys", "revoke", "deploy-bot")
+    assert (code, said) == (1, "toolcatalog: There is no key deploy-bot that is not revoked.\n")
+
+
+def test_a_key_needs_a_name_of_its_own(run: Run) -> None:
+    assert run("keys", "add", "one")[0] == 0
+    code, out, said = run("keys", "add", "one")
+    assert (code, out) == (1, "")
+    assert said == "toolcatalog: There is a key one already. Revoke it, or choose another name.\n"
+    code, _, said = run("keys", "add", "two words")
+    assert (code, said) == (
+        1, "toolcatalog: The name 'two words' of a key has to be 1 to 63 of A-Z a-z 0-9 . _ @ -\n",
+    )  # fmt: skip
+
+
+def test_without_keys_only_this_machine_is_served(run: Run) -> None:
+    code, _, said = run("serve", HOST="0.0.0.0", PORT=str(free_port()))  # noqa: S104
+    assert (code, said.count("\n")) == (2, 1)
+    assert "AUTH='off' is not allowed: other machines can reach 0.0.0.0" in said

@@ -38,15 +38,30 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
 )
 
 
-def register(app: Flask) -> None:
-    """Give an application its routes, its OpenAPI document, and its errors."""
+# What holds for each operation that does not say that it is open.
+_SECURITY: dict[str, dict[str, list[dict[str, list[str]]]]] = {
+    "off": {},
+    "writes": {"security": [{}, {"key": []}]},
+    "all": {"security": [{"key": []}]},
+}
+
+
+def register(app: Flask, *, auth: str) -> None:
+    """Give an application its routes, its OpenAPI document, and its errors.
+
+    `auth` is `off`, `writes` or `all`; the document says in which way a key is needed.
+    """
     app.config |= {
         "API_TITLE": "Tool Catalog",
         "API_VERSION": toolcatalog.__version__,
         "OPENAPI_VERSION": "3.1.0",
         "OPENAPI_URL_PREFIX": "/api/v1",
     }
-    api = problems.ProblemApi(app)
+    api = problems.ProblemApi(app, spec_kwargs=_SECURITY[auth])
+    if auth != "off":
+        api.spec.components.security_scheme(
+            "key", {"type": "http", "scheme": "bearer", "description": "An API key: `toolcatalog keys add`."}
+        )
     for name, schema in answers.components().items():
         api.spec.components.schema(name, schema)
     for blueprint in BLUEPRINTS:

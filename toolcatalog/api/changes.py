@@ -18,7 +18,7 @@ from toolcatalog.services import changes
 blueprint = Blueprint("changes", __name__, url_prefix="/api/v1")
 
 
-@operation(blueprint, "GET", "/changes", query=ChangesQuery, answers=ref("Changes"), problems=(429,))
+@operation(blueprint, "GET", "/changes", query=ChangesQuery, answers=ref("Changes"))
 def list_changes(query: Query) -> Response:
     """Return the changes after `since`, and the `revision` to go on from; waits for one if there is none."""
     feed = _read(query["since"], query["limit"])

@@ -73,7 +73,7 @@ def changing() -> Iterator[Journal]:
     """Open a journal in the name of whoever asks; it is closed and committed when the block ends."""
     parts = current()
     with parts.database.write() as session:
-        journal = Journal(session, Actor("anonymous", g.request_id))
+        journal = Journal(session, Actor(g.actor, g.request_id))
         yield journal
         journal.close()
     _log_changes(journal)

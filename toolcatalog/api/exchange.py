@@ -31,7 +31,15 @@ _ONE_OR_MANY = {"anyOf": [ref("ToolDefinition"), listed(ref("ToolDefinition"))]}
 _YAML = "application/yaml"
 
 
-@operation(blueprint, "POST", "/validate", body=ref("ToolDefinition"), yaml=True, answers=ref("Validation"))
+@operation(
+    blueprint,
+    "POST",
+    "/validate",
+    body=ref("ToolDefinition"),
+    yaml=True,
+    answers=ref("Validation"),
+    scope="read",
+)
 def validate_definition() -> Response:
     """Say what is wrong or doubtful with a definition; changes nothing."""
     item = bodies.one_item()
@@ -46,7 +54,7 @@ def validate_definition() -> Response:
 
 @operation(
     blueprint, "POST", "/<reference>/validate", query=ToolQuery, body=ref("ToolChanges"), optional_body=True,
-    answers=ref("Validation"),
+    answers=ref("Validation"), scope="read",
 )  # fmt: skip
 def validate_change(query: Query, reference: str) -> Response:
     """Say what a PUT of the fields given would make wrong or doubtful; without a body, what is so now."""
@@ -116,7 +124,7 @@ def export_tools(query: Query) -> Response:
 
 
 @operation(
-    blueprint, "POST", "/export", problems=(404,),
+    blueprint, "POST", "/export", scope="read", problems=(404,),
     body=shape(
         {
             "names": listed({"type": "string", "minLength": 1, "maxLength": 100}) | {"maxItems": 10_000},

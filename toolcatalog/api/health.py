@@ -10,7 +10,7 @@ import toolcatalog
 from toolcatalog.api import measuring
 from toolcatalog.api.answers import answer
 from toolcatalog.api.context import current, reading
-from toolcatalog.api.operations import operation
+from toolcatalog.api.operations import OPEN, operation
 from toolcatalog.errors import DatabaseUnavailable
 from toolcatalog.models import ToolVersion
 from toolcatalog.schemas.answers import ref
@@ -19,7 +19,7 @@ from toolcatalog.services.listing import LISTED
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 
 
-@operation(blueprint, "GET", "", answers=ref("Health"), unavailable=ref("Health"))
+@operation(blueprint, "GET", "", answers=ref("Health"), unavailable=ref("Health"), scope=OPEN)
 def get_health() -> Response:
     """Say how the service is: 200 when reads can be served, if only from the cache, 503 when not."""
     tools = _count_tools()
@@ -37,13 +37,13 @@ def get_health() -> Response:
     return _fresh(health, 503 if status == "unhealthy" else 200)
 
 
-@operation(blueprint, "GET", "/live", answers=ref("Probe"))
+@operation(blueprint, "GET", "/live", answers=ref("Probe"), scope=OPEN)
 def get_liveness() -> Response:
     """Say that the process answers; nothing outside it is asked. Who fails this is to be restarted."""
     return _fresh({"status": "alive"}, 200)
 
 
-@operation(blueprint, "GET", "/ready", answers=ref("Probe"), unavailable=ref("Probe"))
+@operation(blueprint, "GET", "/ready", answers=ref("Probe"), unavailable=ref("Probe"), scope=OPEN)
 def get_readiness() -> Response:
     """Say whether requests may be sent here: 200 when reads can be served, 503 when not."""
     is_ready = _status(is_up=_count_tools() is not None) != "unhealthy"

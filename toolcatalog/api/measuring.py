@@ -134,6 +134,7 @@ def _log_request(response: Response, endpoint: str, seconds: float) -> None:
         g.get("request_id", "-"),
         extra={
             "request_id": g.get("request_id"),
+            "actor": g.get("actor"),
             "method": request.method,
             "route": endpoint,
             "status": status,

@@ -15,9 +15,14 @@ from toolcatalog.schemas.queries import QuerySchema
 
 View = Callable[..., Any]
 
+# The scope that an operation needs, by its endpoint; `OPEN` needs none.
+OPEN = "open"
+SCOPES: dict[str, str] = {}
+
 _PROBLEM = {"application/problem+json": {"schema": ref("Problem")}}
 _WITH_BODY = (400, 413, 415, 422)
 _CONDITIONAL = (412, 428)
+_REFUSALS = {OPEN: set(), "read": {401, 429}, "write": {401, 403, 429}, "admin": {401, 403, 429}}
 
 _REQUEST_ID: dict[str, Schema] = {"X-Request-ID": {"schema": {"type": "string"}, "required": True}}
 _RETRY_AFTER: dict[str, Schema] = {"Retry-After": {"schema": {"type": "integer"}, "required": True}}
@@ -59,13 +64,16 @@ def operation(
     conditional: bool = False,
     unavailable: Schema | None = None,
     problems: tuple[int, ...] = (),
+    scope: str | None = None,
 ) -> Callable[[View], View]:
     """Route a view, read its query, and describe it in the OpenAPI document.
 
     `answers` is the schema of the good answer, None where it has no body; `yaml` says that the body may be
     YAML too; `etag` that the good answer has one; `conditional` that `If-Match` is heeded.
-    `unavailable` is what comes with 503 where that is no problem document.
+    `unavailable` is what comes with 503 where that is no problem document. `scope` is what a key has to open;
+    None means `read` for GET and `write` for others.
     """
+    needed = scope or ("read" if method == "GET" else "write")
     is_read = method == "GET" and etag
     possible = {503, *problems, *(_WITH_BODY if body else ()), *(_CONDITIONAL if conditional else ())}
     if query is not None:
@@ -74,6 +82,7 @@ def operation(
         possible.add(404)
     if is_read:
         possible.add(412)
+    possible |= _REFUSALS[needed] | (set() if method == "GET" else {429})
     contents = {} if answers is None else dict.fromkeys(content_types, answers)
     documented: dict[str, Any] = {
         "responses": {
@@ -94,6 +103,10 @@ def operation(
 
     def decorator(view: View) -> View:
         documented["operationId"] = view.__name__
+        documented["x-required-scope"] = needed
+        if needed == OPEN:
+            documented["security"] = []
+        SCOPES[f"{blueprint.name}.{view.__name__}"] = needed
         decorated = blueprint.doc(**documented)(view)
         if query is not None:
             # webargs would leave out parameters that it does not know; the schemas refuse them.

@@ -28,7 +28,9 @@ blueprint = Blueprint("reload", __name__, url_prefix="/api/v1/tools/reload")
 _WORKERS_HEAR_WITHIN_SECONDS = 5.0
 
 
-@operation(blueprint, "POST", "", query=ReloadQuery, answers=ref("ReloadResult"), problems=(404, 409))
+@operation(
+    blueprint, "POST", "", query=ReloadQuery, answers=ref("ReloadResult"), problems=(404, 409), scope="admin"
+)
 def reload_tools(query: Query) -> Response:
     """Re-read the definitions and drop the caches; answers when every worker has it."""
     parts = current()

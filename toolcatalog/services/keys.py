@@ -1,0 +1,105 @@
+"""API keys: making them, revoking them, and telling whose a key is.
+
+A key is `tc_<id>_<secret>`: 8 and 64 hexadecimal digits. The id says which row to compare with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from toolcatalog.errors import AlreadyExists, InvalidQuery, NotFound
+from toolcatalog.models import ApiKey
+from toolcatalog.models.keys import SCOPES
+from toolcatalog.services.changes import drop_caches
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
+_KEY = re.compile(r"tc_([0-9a-f]{8})_[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as it is compared with one that is presented."""
+
+    name: str
+    scope: str
+    sha256: bytes
+    is_revoked: bool
+
+    def opens(self, scope: str) -> bool:
+        """Tell whether its scope is this one, or one that includes it."""
+        return SCOPES.index(self.scope) >= SCOPES.index(scope)
+
+
+Keys = dict[str, Key]
+
+
+def make(session: Session, name: str, scope: str) -> str:
+    """Make a key and return it: this is the only time that it can be seen. Flushes.
+
+    Raises:
+        InvalidQuery: when the name could not stand in a log line or an audit trail as it is.
+        AlreadyExists: when a living key bears the name.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidQuery(f"The name {name[:80]!r} of a key has to be 1 to 63 of A-Z a-z 0-9 . _ @ -")
+    identity = secrets.token_hex(4)
+    key = f"tc_{identity}_{secrets.token_hex(32)}"
+    session.add(ApiKey(id=identity, name=name, scope=scope, sha256=_sha256(key)))
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise AlreadyExists(f"There is a key {name} already. Revoke it, or choose another name.") from error
+    _tell(session)
+    return key
+
+
+def revoke(session: Session, name: str) -> None:
+    """Revoke the living key of that name.
+
+    Raises:
+        NotFound: when there is none.
+    """
+    living = (ApiKey.name == name) & ApiKey.revoked_at.is_(None)
+    if (
+        session.scalar(update(ApiKey).where(living).values(revoked_at=func.now()).returning(ApiKey.id))
+        is None
+    ):
+        raise NotFound(f"There is no key {name} that is not revoked.")
+    _tell(session)
+
+
+def _tell(session: Session) -> None:
+    """Have every process read the keys again, as it does when it is told to forget its answers."""
+    drop_caches(session, known_drops=0)
+
+
+def list_all(session: Session) -> list[ApiKey]:
+    """Return all keys, also the revoked ones, the newest first."""
+    return list(session.scalars(select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id)))
+
+
+def load(session: Session) -> Keys:
+    """Return all keys by their id."""
+    return {
+        row.id: Key(row.name, row.scope, row.sha256, is_revoked=row.revoked_at is not None)
+        for row in list_all(session)
+    }
+
+
+def find(keys: Keys, presented: str) -> Key | None:
+    """Find the key that is presented, revoked or not; compares in constant time."""
+    matched = _KEY.fullmatch(presented)
+    known = keys.get(matched[1]) if matched else None
+    return known if known is not None and hmac.compare_digest(known.sha256, _sha256(presented)) else None
+
+
+def _sha256(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
