@@ -34,13 +34,19 @@ max_requests_jitter = 100_000
 control_socket_disable = True
 
 
-def on_starting(server):
-    """Refuse an address that is not safe, and make an empty folder for the workers' metrics."""
-    try:
-        _settings.check_exposure(address[0] for address in server.address if isinstance(address, tuple))
-    except settings.InvalidSetting as error:
-        sys.exit(f"toolcatalog: {error}")
+def on_starting(_server):
+    """Make an empty folder for the workers' metrics."""
     os.environ[metrics.FOLDER] = tempfile.mkdtemp(prefix="toolcatalog-metrics-")
+
+
+def when_ready(server):
+    """Refuse to serve without keys where others can reach it, whoever opened the socket."""
+    names = [listener.sock.getsockname() for listener in server.LISTENERS]
+    try:
+        _settings.check_exposure(name[0] for name in names if isinstance(name, tuple))
+    except settings.InvalidSetting as error:
+        shutil.rmtree(os.environ[metrics.FOLDER], ignore_errors=True)
+        sys.exit(f"toolcatalog: {error}")
 
 
 def pre_fork(server, worker):
@@ -56,7 +62,7 @@ def post_fork(_server, worker):
 
 def post_worker_init(worker):
     """Start the threads of a worker."""
-    app.start(worker.app.callable)
+    app.start(worker.app.callable, is_leaving=lambda: not worker.alive)
 
 
 def worker_exit(_server, worker):

@@ -191,15 +191,17 @@ class Response:
 
 
 @contextmanager
-def running_host(database_url: str, tools_dir: Path, output: Path, **settings: str) -> Iterator[Host]:
-    """A gunicorn master as deployed, without `toolcatalog serve` around it."""
+def running_host(
+    database_url: str, tools_dir: Path, output: Path, release: Path = PROJECT_ROOT, **settings: str
+) -> Iterator[Host]:
+    """A gunicorn master as deployed, without `toolcatalog serve` around it; `release` has its code."""
     port = free_port()
     given = {"PORT": str(port), "DATABASE_URL": database_url, "TOOLS_DIR": str(tools_dir), **settings}
-    config = PROJECT_ROOT / "deploy" / "gunicorn.conf.py"
+    gunicorn = Path(sys.executable).with_name("gunicorn")
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--config", str(config), "wsgi:app"],
-            env=environment(PROJECT_ROOT, **given), cwd=PROJECT_ROOT, stdout=file, stderr=file,
+            [gunicorn, "--config", "deploy/gunicorn.conf.py", "wsgi:app"],
+            env=environment(release, PWD=str(release), **given), cwd=release, stdout=file, stderr=file,
         )  # fmt: skip
     host = Host(port, process, output, tools_dir, database_url)
     try:

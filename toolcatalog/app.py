@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from flask import Flask
 
@@ -84,8 +85,13 @@ def create_app(settings: Settings) -> Flask:
     return app
 
 
-def start(app: Flask) -> None:
-    """Start the threads of a process, after any fork; harmless when they run."""
+def start(app: Flask, is_leaving: Callable[[], bool] | None = None) -> None:
+    """Start the threads of a process, after any fork; harmless when they run.
+
+    `is_leaving` tells whether the process is to end, so that nobody is kept waiting in it.
+    """
+    if is_leaving is not None:
+        context.of(app).listener.is_leaving = is_leaving
     app.extensions[_KEY].start()
 
 

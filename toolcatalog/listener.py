@@ -10,6 +10,7 @@ import logging
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import psycopg2
@@ -28,7 +29,8 @@ APPLICATION_NAME = "toolcatalog listener"
 class Listener:
     """Keeps a process informed of the catalog's state. Thread-safe.
 
-    `after_news` is called in its thread when the state was read, at least every second.
+    `after_news` is called in its thread when the state was read, at least every second; `is_leaving` tells
+    whether this process is to end when it has answered its last requests.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Listener:
         self._coherence = coherence
         self._outage = outage
         self._after_news = after_news
+        self.is_leaving: Callable[[], bool] = lambda: False
         self._revision = 0
         self._heard = threading.Condition()
         self._stopped = threading.Event()
@@ -52,10 +55,19 @@ class Listener:
         self._thread: threading.Thread | None = None
 
     def wait_for_after(self, revision: int, timeout_seconds: float) -> bool:
-        """Wait until a revision after this one is committed; False when none was in that time."""
+        """Wait until a revision after this one is committed; False when none was in that time.
+
+        Who waits in a process that is to end is let go of within a second.
+        """
         self.start()
+        deadline = time.monotonic() + timeout_seconds
         with self._heard:
-            return self._heard.wait_for(lambda: self._revision > revision, timeout_seconds)
+            while self._revision <= revision:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0 or self.is_leaving():
+                    return False
+                self._heard.wait(min(remaining, _POLL_SECONDS))
+            return True
 
     def start(self) -> None:
         """Begin to listen; harmless when it has begun."""
