@@ -29,6 +29,12 @@ lint: $(VENV)/dev.installed ## check style, types, layers and the catalog's defi
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/toolcatalog validate --strict catalog
+	@# Low findings are the S rules of ruff too, where each exception has its reason.
+	$(BIN)/bandit --quiet --recursive --severity-level medium toolcatalog migrations deploy wsgi.py
+	@# Where PyPI's advisories cannot be reached it says so, and goes on.
+	@$(BIN)/pip-audit --require-hashes --disable-pip --progress-spinner off --requirement requirements.txt \
+		>$(VENV)/audit.txt 2>&1 || { cat $(VENV)/audit.txt; exit 1; }
+	@echo "pip-audit: $$(head -1 $(VENV)/audit.txt); not looked up: $$(grep -c 'could not be audited' $(VENV)/audit.txt)"
 
 format: $(VENV)/dev.installed ## put the code into its one format
 	$(BIN)/ruff format .
@@ -42,6 +48,9 @@ dashboard-preview: $(VENV)/dev.installed ## draw the Grafana dashboard into docs
 
 docs: $(VENV)/dev.installed ## write the settings, routes and metrics into docs/
 	$(BIN)/python -m docs.generate
+
+sbom: $(VENV)/dev.installed ## write what the service is made of, as CycloneDX, into sbom.cdx.json
+	$(BIN)/cyclonedx-py requirements requirements.txt --output-reproducible --validate --output-file sbom.cdx.json
 
 lock: $(VENV)/dev.installed ## write the lock files anew, from setup.cfg
 	$(BIN)/uv pip compile setup.cfg --extra build $(LOCK) --output-file requirements.txt

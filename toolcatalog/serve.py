@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 
@@ -138,7 +139,13 @@ def _health(settings: Settings) -> dict[str, object] | None:
 
 def _own_host(settings: Settings) -> str:
     """Return the service's host as seen from this machine; a wildcard includes loopback."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    try:
+        address = ip_address(settings.host)
+    except ValueError:
+        return settings.host
+    if not address.is_unspecified:
+        return settings.host
+    return "127.0.0.1" if address.version == 4 else "::1"
 
 
 def _greet(settings: Settings) -> None:
