@@ -5,7 +5,7 @@ import shutil
 import sys
 import tempfile
 
-from toolcatalog import app, log, metrics, settings
+from toolcatalog import app, log, metrics, settings, worker
 
 try:
     _settings = settings.load()
@@ -17,7 +17,7 @@ bind = (
 )
 workers = _settings.workers
 logconfig_dict = log.configuration(_settings.log_level, _settings.log_format)
-worker_class = "gthread"
+worker_class = worker.Worker
 # The application is made once, before the fork: its memory is shared, and with it the catalog's revision.
 preload_app = True
 threads = _settings.threads

@@ -91,11 +91,15 @@ class _Client:
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
                 self.close()
         connection = self._connect()
-        answer = self._on(connection, method, path, body)
-        if self._keeps and method == "GET":
+        is_kept = False
+        try:
+            answer = self._on(connection, method, path, body)
+            is_kept = self._keeps and method == "GET"
+        finally:
+            if not is_kept:
+                connection.close()
+        if is_kept:
             self._kept = connection
-        else:
-            connection.close()
         return answer
 
     @staticmethod

@@ -102,6 +102,7 @@ def test_the_next_version_takes_over_the_listening_socket(
 
 
 def _upgrade(host: Host, current: Path, release: Path) -> None:
+    eventually(lambda: len(host.workers()) == 2)
     old = set(host.workers())
     with load(host.port) as made:
         eventually(lambda: made.versions == {"1.0"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+import time
 from typing import Any
 
 import pytest
@@ -126,4 +127,83 @@ def test_what_is_no_http_is_answered_or_closed_and_harms_nobody(
         connection.sendall(request_line + b"\r\nHost: x\r\n\r\n")
         connection.settimeout(20)
         assert connection.recv(20).startswith((b"HTTP/1.1 4", b""))
+    assert requests.get(f"{service.url}/health", timeout=10).status_code == 200
+
+
+def test_slow_clients_keep_nobody_waiting(service: Service) -> None:
+    """More of them than there are threads, each in the middle of its header."""
+    port = int(service.url.rsplit(":", 1)[1])
+    slow = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(60)]
+    try:
+        for connection in slow:
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        time.sleep(0.5)
+        begun = time.monotonic()
+        for _ in range(10):
+            assert requests.get(f"{service.url}/health", timeout=10).status_code == 200
+        assert time.monotonic() - begun < 5
+    finally:
+        for connection in slow:
+            connection.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_kept", [False, True], ids=["new", "kept"])
+def test_a_header_that_never_ends_is_cut_off(service: Service, *, is_kept: bool) -> None:
+    port = int(service.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        if is_kept:
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        begun = time.monotonic()
+        connection.settimeout(0.5)
+        with pytest.raises(OSError, match=r"reset|pipe"):  # noqa: PT012 - the loop ends by it
+            while time.monotonic() - begun < 20:
+                connection.sendall(b"a")
+                time.sleep(0.5)
+        assert 9 < time.monotonic() - begun < 13
+
+
+_SMUGGLED = b"GET /api/v1/tools/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Content-Length: 5\r\nContent-Length: 6",
+        b"Content-Length: 5\r\nTransfer-Encoding: chunked",
+        b"Transfer-Encoding: chunked, identity",
+        b"Transfer-Encoding: xchunked",
+        b"Transfer-Encoding : chunked",
+        b"Content-Length: +5",
+        b"Content-Length: 5_0",
+        b"X: a\r\n folded: b\r\nContent-Length: 5\r\nTransfer-Encoding:\x0bchunked",
+        b"Bad Header: a",
+        b"X\x00Y: a",
+        b"X: " + b"a" * 20_000,
+        b"\r\n".join(b"X-%d: a" % number for number in range(200)),
+    ],
+    ids=["two lengths", "length and chunks", "identity", "xchunked", "space", "plus", "underscore", "folded",
+         "name with space", "nul", "long", "many"],
+)  # fmt: skip
+def test_a_header_that_two_could_read_differently_ends_the_connection(
+    service: Service, header: bytes
+) -> None:
+    """What comes after it on the connection is never answered as a request of its own."""
+    port = int(service.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(
+            b"POST /api/v1/tools HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n\r\n0\r\n\r\n" + _SMUGGLED
+        )
+        connection.settimeout(20)
+        answer = b""
+        try:
+            while chunk := connection.recv(65_536):
+                answer += chunk
+        except ConnectionResetError:
+            pass
+    assert b"smuggled" not in answer
+    assert answer.count(b"HTTP/1.1 ") <= 1
+    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5")) or not answer, answer
     assert requests.get(f"{service.url}/health", timeout=10).status_code == 200
