@@ -12,8 +12,8 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect, text
+from alembic.script import Script, ScriptDirectory
+from sqlalchemy import Engine, MetaData, create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from toolcatalog import upgrade
@@ -88,6 +88,51 @@ def test_a_database_without_the_schema_is_told_apart(blank_url: str) -> None:
     )
     upgrade.to_head(blank_url)
     upgrade.check(blank_url)
+
+
+def test_a_database_that_is_ahead_is_left_as_it_is(blank_url: str, engine: Engine) -> None:
+    """A release was taken back, or the next one is on its way: migrations only add."""
+    upgrade.to_head(blank_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    upgrade.check(blank_url)
+    upgrade.to_head(blank_url)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "9999"
+
+
+SCRIPTS = list(ScriptDirectory.from_config(config("")).walk_revisions())
+
+
+@pytest.mark.parametrize("script", SCRIPTS[:-1], ids=[script.revision for script in SCRIPTS[:-1]])
+def test_the_release_before_reads_and_writes_what_a_migration_leaves(
+    blank_url: str, engine: Engine, script: Script
+) -> None:
+    """With the tables as that release knew them: all its columns are there, and all its rows go in again."""
+    upgrade.to_head(blank_url)
+    folder = str(PROJECT_ROOT / "catalog" / "monitoring")
+    for arguments in (["reload"], ["keys", "add", "night-shift", "--scope", "write"]):
+        subprocess.run(
+            [sys.executable, "-m", "toolcatalog.cli", *arguments],
+            env={**os.environ, "DATABASE_URL": blank_url, "TOOLS_DIR": folder},
+            cwd=PROJECT_ROOT, check=True, capture_output=True,
+        )  # fmt: skip
+    assert isinstance(script.down_revision, str)
+    command.downgrade(config(blank_url), script.down_revision)
+    before = MetaData()
+    before.reflect(engine)
+    command.upgrade(config(blank_url), script.revision)
+    known = [table for table in before.sorted_tables if table.name != "alembic_version"]
+    with engine.begin() as connection:
+        rows = {table: connection.execute(table.select()).mappings().all() for table in known}
+        for table in reversed(known):
+            connection.execute(table.delete())
+        for table in known:
+            written = [column.name for column in table.columns if column.computed is None]
+            assert rows[table], f"{table} is empty: the test says nothing of it"
+            connection.execute(table.insert(), [{name: row[name] for name in written} for row in rows[table]])
+            connection.execute(table.update().values({name: table.c[name] for name in written}))
+            assert connection.execute(table.select()).mappings().all() == rows[table]
 
 
 def test_several_that_migrate_at_once_wait_for_one_another(blank_url: str, engine: Engine) -> None:
