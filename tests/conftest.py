@@ -56,9 +56,8 @@ def database_url(server_url: str) -> str:
 def session_app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """One application for all tests of a process; `app` is the one with an empty catalog."""
     folder = tmp_path_factory.mktemp("tools")
-    app = create_app(
-        settings.load({"DATABASE_URL": database_url, "TOOLS_DIR": str(folder), "LOG_LEVEL": "ERROR"})
-    )
+    given = {"DATABASE_URL": database_url, "TOOLS_DIR": str(folder), "LOG_LEVEL": "ERROR"}
+    app = create_app(settings.load({**given, "MAX_WRITES_PER_MINUTE": "0"}))  # the tests are one client
     yield app
     parts = context.of(app)
     parts.listener.stop()
