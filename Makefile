@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow deploy-check sbom lint format bench dashboard-preview docs lock clean
+.PHONY: help run test test-slow soak deploy-check sbom lint format bench dashboard-preview docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: $(VENV)/dev.installed ## run the tests against a real PostgreSQL, with lin
 
 test-slow: $(VENV)/dev.installed ## run the tests that take long or need more programs
 	$(BIN)/python -m pytest -s -m slow -o faulthandler_timeout=600
+
+soak: $(VENV)/dev.installed ## load two hosts for ten minutes while workers, clock, disk and database break
+	$(BIN)/python -m tests.deploy.soak
 
 deploy-check: $(VENV)/dev.installed ## check deploy/ with supervisord, systemd-analyze, hadolint, docker-compose and nginx
 	$(BIN)/python -m pytest -s -m slow tests/deploy/test_files.py tests/deploy/test_supervisor.py

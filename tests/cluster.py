@@ -47,8 +47,8 @@ class Postgres:
     handle: PostgresServer
     url: str
 
-    def query(self, statement: str) -> list[tuple[Any, ...]]:
-        connection = psycopg2.connect(self.handle.get_uri("postgres"))
+    def query(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
+        connection = psycopg2.connect(self.handle.get_uri(database))
         connection.autocommit = True
         try:
             with connection.cursor() as cursor:

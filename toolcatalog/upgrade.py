@@ -1,13 +1,12 @@
 """The database's schema: whether it is the one that this code was written for, and making it so.
 
-Migrations only add what the next release needs, and take away what no release needs any more. So a database may be
-ahead of the code: while a new release comes, and after one was taken back.
+Migrations only add what the next release needs, and take away what no release needs any more. So a database
+may be ahead of the code: while a new release comes, and after one was taken back.
 """
 
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config

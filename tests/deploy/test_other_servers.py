@@ -85,10 +85,12 @@ def test_a_restart_behind_a_socket_of_systemd_fails_nothing(
         def start() -> subprocess.Popen[bytes]:
             given = {"DATABASE_URL": postgres.url, "TOOLS_DIR": str(tools_dir), "HOT_RELOAD": "off"}
             gunicorn = Path(sys.executable).with_name("gunicorn")
+            script = (
+                'exec 3<&"$1"; LISTEN_FDS=1 LISTEN_PID=$$ exec "$2" --config deploy/gunicorn.conf.py wsgi:app'
+            )
             return subprocess.Popen(
-                f"exec 3<&{held.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ "
-                f"exec {gunicorn} --config deploy/gunicorn.conf.py wsgi:app",
-                shell=True, env=environment(PROJECT_ROOT, **given), cwd=PROJECT_ROOT,
+                ["sh", "-c", script, "sh", str(held.fileno()), gunicorn],
+                env=environment(PROJECT_ROOT, **given), cwd=PROJECT_ROOT,
                 stdout=output, stderr=output, pass_fds=[held.fileno()],
             )  # fmt: skip
 

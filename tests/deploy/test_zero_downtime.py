@@ -22,7 +22,7 @@ def check(made: Load, host: Host, *, lost_at_most: int = 0) -> None:
     assert made.answered > 300
     assert len(made.failures) <= lost_at_most, made.failures
     client = host.client()
-    for name, description in made.acknowledged.items():
+    for name, description in dict(made.acknowledgements).items():
         found = int(client.get(f"/api/v1/tools/{name}").json["description"])
         assert found >= int(description)
 

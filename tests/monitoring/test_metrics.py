@@ -184,7 +184,7 @@ def test_ten_thousand_requests_over_workers_that_are_recycled_are_ten_thousand(s
 
 @pytest.mark.slow
 def test_a_scrape_of_eight_workers_is_quick_also_after_all_were_recycled_often(start_host: StartHost) -> None:
-    host = start_host(WORKERS="8", GUNICORN_CMD_ARGS="--max-requests 20")
+    host = start_host(WORKERS="8", GUNICORN_CMD_ARGS="--max-requests 20 --max-requests-jitter 5")
     client = host.client()
 
     def scrape_seconds() -> float:
