@@ -17,6 +17,7 @@ bind = (
 )
 workers = _settings.workers
 logconfig_dict = log.configuration(_settings.log_level, _settings.log_format)
+logger_class = worker.Log
 worker_class = worker.Worker
 # The application is made once, before the fork: its memory is shared, and with it the catalog's revision.
 preload_app = True

@@ -12,6 +12,7 @@ import toolcatalog
 from toolcatalog import api, db, log
 from toolcatalog.api import access, browsers, context, measuring, warming
 from toolcatalog.api.proxies import TrustedProxies
+from toolcatalog.api.shortcut import Shortcut
 from toolcatalog.cache.coherence import Coherence, News
 from toolcatalog.cache.shared import SharedState, State
 from toolcatalog.cache.store import Cache
@@ -43,9 +44,8 @@ def create_app(settings: Settings) -> Flask:
     app = Flask("toolcatalog", static_folder=None)
     app.url_map.merge_slashes = False  # a path that is not quite one of ours is none of ours
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    measuring.install(
-        app, log_all=settings.log_requests == "all"
-    )  # first: it begins to count the time before all others
+    log_all = settings.log_requests == "all"
+    measuring.install(app, log_all=log_all)  # first: it begins to count the time before all others
     database = db.connect(
         settings.database_url,
         pool_size=settings.db_pool_size,
@@ -76,10 +76,12 @@ def create_app(settings: Settings) -> Flask:
         ),
     )
     keyring = access.Keyring(lambda: _load_keys(database), lambda: coherence.known().drops)
-    access.Guard(keyring, auth=settings.auth, writes_per_minute=settings.max_writes_per_minute).install(app)
+    guard = access.Guard(keyring, auth=settings.auth, writes_per_minute=settings.max_writes_per_minute)
+    guard.install(app)
     browsers.install(app, settings.cors_origins)
     if settings.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    app.wsgi_app = Shortcut(app.wsgi_app, context.of(app), guard, log_all=log_all)  # type: ignore[method-assign]
     app.extensions[_KEY] = _Background(app, settings, shared, listener)
     api.register(app, auth=settings.auth)
     return app

@@ -54,6 +54,13 @@ class Keyring:
         """
         return keys.find(self._current(), presented)
 
+    def find_loaded(self, presented: str) -> Key | None:
+        """Find a key without asking the database; None too when they have to be read."""
+        loaded = self._loaded
+        if loaded is None or loaded[0] != self._generation():
+            return None
+        return keys.find(loaded[1], presented)
+
     def _current(self) -> Keys:
         generation = self._generation()
         loaded = self._loaded
@@ -95,6 +102,14 @@ class Guard:
             g.actor = self._admit(scope).name
         if self._writes is not None and request.method not in _READING_METHODS:
             self._hit(self._writes, g.actor if g.actor != ANONYMOUS else _address())
+
+    def reader(self, authorization: str | None) -> str | None:
+        """Name who may read with this header, as far as is known at once; None when `check` has to tell."""
+        if "read" not in self._scopes_checked:
+            return ANONYMOUS
+        scheme, _, presented = (authorization or "").partition(" ")
+        key = self._keyring.find_loaded(presented) if scheme == "Bearer" else None
+        return key.name if key is not None and not key.is_revoked and key.opens("read") else None
 
     def _admit(self, scope: str) -> Key:
         given = request.authorization

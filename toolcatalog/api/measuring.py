@@ -111,33 +111,40 @@ def _end(response: Response) -> Response:
     if endpoint in _NOT_COUNTED:
         return response
     seconds = time.perf_counter() - g.begun
-    metrics.current().count_request(request.method, endpoint, response.status_code, seconds)
-    _log_request(response, endpoint, seconds)
-    if response.status_code >= 500:
+    status = response.status_code
+    metrics.current().count_request(request.method, endpoint, status, seconds)
+    if _is_logged(status, seconds):
+        asked = {"request_id": g.get("request_id"), "actor": g.get("actor")}
+        log_request(request.method, endpoint, status, seconds, **asked)
+    if status >= 500:
         body = response.get_json(silent=True) or {}
         metrics.current().count_error(body.get("code", "other"))
     return response
 
 
-def _log_request(response: Response, endpoint: str, seconds: float) -> None:
-    status = response.status_code
-    is_change = request.method not in ("GET", "HEAD", "OPTIONS")
-    if not (is_change or status >= 500 or seconds > _SLOW_SECONDS or current_app.extensions[_LOG_ALL]):
-        return
+def log_request(
+    method: str, route: str, status: int, seconds: float, *, request_id: str | None, actor: str | None
+) -> None:
+    """Log a line of a request."""
     log.log(
         logging.ERROR if status >= 500 else logging.INFO,
         "%s %s %d in %.1f ms (%s)",
-        request.method,
-        endpoint,
+        method,
+        route,
         status,
         1000 * seconds,
-        g.get("request_id", "-"),
+        request_id or "-",
         extra={
-            "request_id": g.get("request_id"),
-            "actor": g.get("actor"),
-            "method": request.method,
-            "route": endpoint,
+            "request_id": request_id,
+            "actor": actor,
+            "method": method,
+            "route": route,
             "status": status,
             "duration_ms": round(1000 * seconds, 1),
         },
     )
+
+
+def _is_logged(status: int, seconds: float) -> bool:
+    is_change = request.method not in ("GET", "HEAD", "OPTIONS")
+    return is_change or status >= 500 or seconds > _SLOW_SECONDS or current_app.extensions[_LOG_ALL]

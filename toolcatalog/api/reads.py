@@ -15,6 +15,7 @@ from toolcatalog.api import context
 from toolcatalog.api.answers import JSON, conditional
 from toolcatalog.api.context import Context
 from toolcatalog.api.cursors import Cursor
+from toolcatalog.api.shortcut import READ
 from toolcatalog.cache.store import Answer, Key
 from toolcatalog.errors import DatabaseUnavailable, PreconditionFailed
 
@@ -46,6 +47,8 @@ def answer_read(key: Key, query: Mapping[str, Any], render: Callable[[Context], 
     if query.get("min_revision") is not None:
         _reach(parts, query["min_revision"])
     read = _read(parts, key, render) if is_in_step else _read_perhaps_stale(parts, key, render)
+    if query.get("min_revision") is None and request.url_rule is not None:
+        request.environ[READ] = (read.answer, request.url_rule.rule)
     return _respond(read)
 
 

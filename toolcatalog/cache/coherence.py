@@ -42,9 +42,13 @@ class Coherence:
         self._drops: int | None = None
         self._lock = threading.Lock()
 
+    def is_in_step(self) -> bool:
+        """Tell whether the cache has heard of all that is known on this host."""
+        return self._shared.raw() == self._in_step_with
+
     def keep_up(self) -> bool:
         """Catch up with what is known on this host; False when that needs the database, and it is away."""
-        if self._shared.raw() == self._in_step_with:
+        if self.is_in_step():
             return True
         try:
             self._catch_up(at_least=0)

@@ -12,7 +12,8 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from toolcatalog import metrics
 from toolcatalog.cache.dependence import Dependence, SeenChange
@@ -24,6 +25,9 @@ MAX_LIST_BYTES = 64_000_000
 # Beyond so many changes at once, looking at each answer costs more than making it anew.
 _MANY_CHANGES = 100
 _REMEMBERED_CHANGES = 1_000
+# Of an answer. What is asked for in ever new words is answered all the same, in the longer way.
+_MAX_WAYS = 4
+_MAX_WORDS = 512
 
 
 @dataclass(slots=True, eq=False)
@@ -31,6 +35,7 @@ class Answer:
     """A rendered answer. `revision` is that of the snapshot from which it was made.
 
     `keys` are the questions that it answers; `stamp` tells of a tool which state of its row was rendered.
+    `ways` are the words in which it was asked for, and what who answers them keeps of each.
     """
 
     body: bytes
@@ -42,6 +47,7 @@ class Answer:
     stamp: Hashable = None
     expires_at: float = 0.0
     is_valid: bool = True
+    ways: dict[tuple[str, str], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +220,17 @@ class Cache:
                 self._drop(shelf.oldest())
                 metrics.current().cache_evictions.inc()
 
+    def add_way(self, answer: Answer, words: tuple[str, str], way: Any) -> None:
+        """Have an answer found by these words too, as long as it is here; of many the oldest go."""
+        with self._lock:
+            if sum(map(len, words)) > _MAX_WORDS or self._answers.get(answer.keys[0]) is not answer:
+                return
+            while len(answer.ways) >= _MAX_WAYS:
+                oldest = next(iter(answer.ways))
+                del self._answers[oldest], answer.ways[oldest]
+            answer.ways[words] = way
+            self._answers[words] = answer
+
     def _overfull(self) -> _Shelf | None:
         """Return the shelf that something has to go from: lists, where they stand in the room of tools."""
         if self._lists.bytes > MAX_LIST_BYTES:
@@ -231,7 +248,7 @@ class Cache:
 
     def _drop(self, answer: Answer) -> None:
         self._shelf_of(answer).remove(answer)
-        for key in answer.keys:
+        for key in (*answer.keys, *answer.ways):
             if self._answers.get(key) is answer:
                 del self._answers[key]
 
