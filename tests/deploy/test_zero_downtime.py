@@ -110,13 +110,18 @@ def _upgrade(host: Host, current: Path, release: Path) -> None:
         following.symlink_to(release)
         following.rename(current)
         host.process.send_signal(signal.SIGUSR2)
-        eventually(lambda: "1.1" in made.versions, 30)
+        eventually(lambda: set(host.workers()) - old)
         (new,) = (psutil.Process(pid) for pid in set(host.workers()) - old)
-        host.process.send_signal(signal.SIGTERM)
-        assert host.process.wait(timeout=40) == 0
-        made.versions.clear()
-        eventually(lambda: made.versions == {"1.1"})
-        time.sleep(1)
+        try:
+            eventually(lambda: "1.1" in made.versions, 30)
+            host.process.send_signal(signal.SIGTERM)
+            assert host.process.wait(timeout=40) == 0
+            made.versions.clear()
+            eventually(lambda: made.versions == {"1.1"})
+            time.sleep(1)
+        except BaseException:
+            new.terminate()
+            raise
     check(made, host)
     new.terminate()
     new.wait(timeout=40)
