@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow soak deploy-check sbom lint format bench dashboard-preview docs lock clean
+.PHONY: help run test test-slow soak deploy-check sbom lint format bench load-test dashboard-preview docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ format: $(VENV)/dev.installed ## put the code into its one format
 bench: $(VENV)/dev.installed ## measure imports and reads on this machine
 	$(BIN)/python -m tests.bench
 
+load-test: $(VENV)/dev.installed ## load the service on http://127.0.0.1:3005 for a minute, and score it
+	@$(BIN)/toolcatalog loadtest $(LOAD)
+
 dashboard-preview: $(VENV)/dev.installed ## draw the Grafana dashboard into docs/images (needs Debian's prometheus)
 	$(BIN)/python -m tests.monitoring.preview
 
@@ -57,7 +60,7 @@ sbom: $(VENV)/dev.installed ## write what the service is made of, as CycloneDX, 
 
 lock: $(VENV)/dev.installed ## write the lock files anew, from setup.cfg
 	$(BIN)/uv pip compile setup.cfg --extra build $(LOCK) --output-file requirements.txt
-	$(BIN)/uv pip compile setup.cfg --extra build --extra test --extra dev $(LOCK) \
+	$(BIN)/uv pip compile setup.cfg --extra build --extra loadtest --extra test --extra dev $(LOCK) \
 		--constraints requirements.txt --output-file requirements-dev.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \

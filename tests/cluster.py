@@ -206,6 +206,7 @@ def running_host(
     host = Host(port, process, output, tools_dir, database_url)
     try:
         eventually(lambda: _is_healthy(host), within_seconds=60)
+        eventually(lambda: len(host.workers()) == int(settings.get("WORKERS", "2")))
         yield host
     finally:
         for client in host.clients:

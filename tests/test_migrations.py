@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from alembic import command
@@ -13,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from sqlalchemy import Engine, MetaData, create_engine, inspect, text
+from sqlalchemy import Engine, MetaData, Select, Table, create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from toolcatalog import upgrade
@@ -124,7 +125,7 @@ def test_the_release_before_reads_and_writes_what_a_migration_leaves(
     command.upgrade(config(blank_url), script.revision)
     known = [table for table in before.sorted_tables if table.name != "alembic_version"]
     with engine.begin() as connection:
-        rows = {table: connection.execute(table.select()).mappings().all() for table in known}
+        rows = {table: connection.execute(_all_of(table)).mappings().all() for table in known}
         for table in reversed(known):
             connection.execute(table.delete())
         for table in known:
@@ -132,7 +133,11 @@ def test_the_release_before_reads_and_writes_what_a_migration_leaves(
             assert rows[table], f"{table} is empty: the test says nothing of it"
             connection.execute(table.insert(), [{name: row[name] for name in written} for row in rows[table]])
             connection.execute(table.update().values({name: table.c[name] for name in written}))
-            assert connection.execute(table.select()).mappings().all() == rows[table]
+            assert connection.execute(_all_of(table)).mappings().all() == rows[table]
+
+
+def _all_of(table: Table) -> Select[Any]:
+    return table.select().order_by(*table.primary_key.columns)
 
 
 def test_several_that_migrate_at_once_wait_for_one_another(blank_url: str, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `toolcatalog serve | import | export | validate | reload | keys | db upgrade`.
+"""The command line: `toolcatalog serve | import | export | validate | reload | keys | loadtest | db upgrade`.
 
 Exit codes: 0 done, 1 the definitions have errors, 2 wrong usage or setting, 3 the database cannot be used.
 Errors go to standard error, those of definitions as `file:line: path: message`.
@@ -7,6 +7,7 @@ Errors go to standard error, those of definitions as `file:line: path: message`.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -63,6 +64,40 @@ def upgrade_command() -> None:
     with embedded.database_url(settings.load().database_url) as url:
         upgrade.to_head(url)
     click.echo("The database is up to date.")
+
+
+@cli.command("loadtest")
+@click.option("--url", envvar="TOOL_CATALOG_URL", default="http://127.0.0.1:3005", show_default=True)
+@click.option("--users", default=2, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 86_400))
+@click.option("--ramp-up", default=1.0, show_default=True, type=click.FloatRange(0), help="Seconds.")
+@click.option("--think-time", default=0.1, show_default=True, type=click.FloatRange(0), help="Seconds.")
+@click.option(
+    "--output", default="var/load-test", show_default=True, type=click.Path(file_okay=False, path_type=Path)
+)
+def loadtest_command(
+    url: str, users: int, seconds: float, ramp_up: float, think_time: float, output: Path
+) -> None:
+    """Load a running service as its users would; exits with 1 under 70 points of 100.
+
+    The API key, where the service wants one to read, is taken from TOOL_CATALOG_KEY.
+    """
+    try:
+        from toolcatalog import loadtest  # noqa: PLC0415 - it replaces the sockets of the process
+    except ImportError as error:
+        raise click.UsageError("The load test needs Locust: pip install 'toolcatalog[loadtest]'") from error
+    key = os.environ.get("TOOL_CATALOG_KEY")
+    plan = loadtest.Plan(url.rstrip("/"), users, seconds, ramp_up, think_time, key)
+    try:
+        outcome = loadtest.run(plan, lambda line: click.echo(line, err=True))
+    except loadtest.CannotRun as error:
+        raise click.ClickException(str(error)) from error
+    outcome.write(output)
+    click.echo(outcome.table())
+    click.echo(
+        f"The report with plots is in {output / 'report.html'}, the figures in {output / 'result.json'}"
+    )
+    sys.exit(0 if outcome.score >= loadtest.PASSING_SCORE else 1)
 
 
 @cli.group("keys")

@@ -89,7 +89,7 @@ def test_a_restart_behind_a_socket_of_systemd_fails_nothing(
                 'exec 3<&"$1"; LISTEN_FDS=1 LISTEN_PID=$$ exec "$2" --config deploy/gunicorn.conf.py wsgi:app'
             )
             return subprocess.Popen(
-                ["sh", "-c", script, "sh", str(held.fileno()), gunicorn],
+                ["bash", "-c", script, "bash", str(held.fileno()), gunicorn],
                 env=environment(PROJECT_ROOT, **given), cwd=PROJECT_ROOT,
                 stdout=output, stderr=output, pass_fds=[held.fileno()],
             )  # fmt: skip
