@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from scripts.drills.postgres import Server
 from scripts.drills.service import Writer
 from toolcatalog.settings import PROJECT_ROOT
 
+# Another name until it is whole: an archiver that died on the way would find its half file in its way.
+ARCHIVE_COMMAND = "test ! -f {archive}/%f && cp %p {archive}/.%f && mv {archive}/.%f {archive}/%f"
+RESTORE_COMMAND = "cp {archive}/%f %p || cp {rescued}/%f %p"
 _PAGE_BYTES = 8_192
 
 
@@ -22,11 +26,7 @@ def play(scene: Scene) -> tuple[Writer, str]:
     archive, base = scene.folder / "postgres" / "archive", scene.folder / "postgres" / "base"
     archive.mkdir()
     postgres.owned(archive)
-    # Another name until it is whole: an archiver that dies on the way would find its half file in its way.
-    server.configure(
-        archive_mode="on",
-        archive_command=f"test ! -f {archive}/%f && cp %p {archive}/.%f && mv {archive}/.%f {archive}/%f",
-    )
+    server.configure(archive_mode="on", archive_command=ARCHIVE_COMMAND.format(archive=archive))
     server.start()
     service = scene.stack.enter_context(scene.service(PROJECT_ROOT, server.url))
     server.base_backup(base)
@@ -59,11 +59,14 @@ def _damage(server: Server) -> int:
 def _recover(scene: Scene, damaged: Server, base: Path, archive: Path) -> Server:
     """Do what docs/backup-and-recovery.md says."""
     damaged.stop("immediate")
-    scene.step("it is stopped; the last of its WAL is put aside")
+    data = damaged.data
+    damaged.data = data.rename(data.with_name("damaged"))
     rescued = damaged.data / "pg_wal"
-    server = scene.stack.enter_context(Server(base, damaged.port))
-    scene.step("the base backup is started, and reads the archive and then that WAL")
-    server.recover(f"cp {archive}/%f %p || cp {rescued}/%f %p")
+    scene.step("it is stopped, and put aside with the last of its WAL")
+    subprocess.run(["cp", "-a", base, data], check=True)  # noqa: S607
+    server = scene.stack.enter_context(Server(data, damaged.port))
+    scene.step("a copy of the base backup is started, and reads the archive and then that WAL")
+    server.recover(RESTORE_COMMAND.format(archive=archive, rescued=rescued))
     scene.step("it is at the last change, and takes new ones")
     return server
 
