@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -228,10 +228,9 @@ def restore(url: str, backup: Backup, target: Target, on_bytes: Callable[[int], 
             with suppress(BrokenPipeError), writing.stdin:
                 writing.stdin.write(_before(target).encode())
                 with _script(backup.path, folder) as script:
-                    for line in script:
+                    for line in _adapted(script, target.server_version):
                         on_bytes(len(line))
-                        if not _is_unknown(line, target.server_version):
-                            writing.stdin.write(line)
+                        writing.stdin.write(line)
                 writing.stdin.write(_AFTER)
         if writing.returncode != 0:
             said.seek(0)
@@ -239,16 +238,49 @@ def restore(url: str, backup: Backup, target: Target, on_bytes: Callable[[int], 
             raise DatabaseUnavailable(f"Nothing was restored, and the database is as it was: {reason}")
 
 
-def _is_unknown(line: bytes, server_version: int) -> bool:
-    """Tell whether a line of the script is a setting that this server does not have yet."""
-    return server_version < 17_00_00 and line == b"SET transaction_timeout = 0;\n"
+def _adapted(script: Iterable[bytes], server_version: int) -> Iterator[bytes]:
+    """Give a script's lines as they are to be run.
+
+    Rows are written frozen: a reader that has taken its snapshot, and waits for a table that is being
+    replaced, would find the new one empty otherwise. A setting that this server lacks yet is left out.
+    """
+    is_data = False
+    for line in script:
+        if is_data:
+            is_data = line != b"\\.\n"
+        elif line.startswith(b"COPY ") and line.endswith(b" FROM stdin;\n"):
+            is_data = True
+            yield line.removesuffix(b";\n") + b" WITH (FREEZE);\n"
+            continue
+        elif line == b"SET transaction_timeout = 0;\n" and server_version < 17_00_00:
+            continue
+        yield line
 
 
 def _before(target: Target) -> str:
-    drops = [f"DROP TABLE {_quoted(table)} CASCADE;" for table in target.tables]
-    # Who is reading is waited for, but not for ever: who comes after waits behind this.
-    return "\n".join(["BEGIN;", "SET LOCAL lock_timeout = '60s';", *drops, ""])
+    if not target.tables:
+        return "BEGIN;\n"
+    tables = ", ".join(map(_quoted, target.tables))
+    return f"BEGIN;\n{_LOCK.replace(':tables', tables)}DROP TABLE {tables} CASCADE;\n"
 
+
+# All tables at once, or none: who waited for one with others in his hand would meet those who hold that one
+# and want these. Who asks for a table after this waits until it is replaced.
+_LOCK = """
+DO $$
+DECLARE deadline timestamptz := clock_timestamp() + interval '60 s';
+BEGIN
+    LOOP
+        BEGIN
+            LOCK TABLE :tables IN ACCESS EXCLUSIVE MODE NOWAIT;
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN
+            IF clock_timestamp() > deadline THEN RAISE; END IF;
+        END;
+        PERFORM pg_sleep(0.01);
+    END LOOP;
+END $$;
+"""
 
 # psql puts its variables in. Every cache is to forget what it has, also where the revision does not tell that
 # it went back. How many drops the running workers know of cannot be known here when the old database is lost:

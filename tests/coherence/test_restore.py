@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.cluster import Client, Host, eventually
 from tests.coherence.conftest import StartHost
 from tests.conftest import tool
+from tests.deploy.load import load
 from tests.service.conftest import command, environment
 from toolcatalog.settings import PROJECT_ROOT
 
@@ -77,3 +83,34 @@ def test_a_worker_that_slept_does_not_take_the_restored_catalog_for_the_one_it_k
     # Not the list, for which each tool would be compared with the database.
     eventually(lambda: described(sleeper, "a") == "after 4", within_seconds=5)
     assert described(sleeper, "b") == "backed up"
+
+
+@pytest.mark.slow
+def test_who_reads_meanwhile_sees_the_catalog_of_before_or_of_after(
+    start_host: StartHost, tmp_path: Path
+) -> None:
+    """A reader waits while its tables are replaced, and has a snapshot in which the new ones are empty."""
+    host = start_host(WORKERS="2", HOT_RELOAD="off", MAX_WRITES_PER_MINUTE="0", CACHE_TTL_SECONDS="1")
+    stopped, wrong = threading.Event(), list[Any]()
+
+    def read(client: Client) -> None:
+        for number in itertools.count(100):
+            if stopped.is_set():
+                return
+            found = client.get(f"{TOOLS}?limit={number % 800 + 100}")
+            if found.status != 200 or len(found.json) != 8:
+                wrong.append(found)
+
+    with load(host.port, 200) as made:
+        cli(host, "backup", str(tmp_path / "b.dump"))
+        readers = [threading.Thread(target=read, args=(host.client(),)) for _ in range(3)]
+        for reader in readers:
+            reader.start()
+        for _ in range(5):
+            cli(host, "restore", "--replace", str(tmp_path / "b.dump"))
+        stopped.set()
+        for reader in readers:
+            reader.join()
+    print(f"{made.answered} answered, {made.kinds_of_failures()}, slowest {made.slowest_seconds:.3f} s")
+    assert wrong == []
+    assert made.failures == []

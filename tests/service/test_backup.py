@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
+from scripts.drills import postgres
 from tests.conftest import tool
-from tests.service.conftest import command, environment
+from tests.service.conftest import command, environment, free_port
 from tests.service.test_cli import Run, run, written
 from toolcatalog import backup
 from toolcatalog.errors import DatabaseUnavailable
@@ -172,6 +173,27 @@ def test_programs_that_are_older_than_the_server_are_not_used(
     newer.chmod(0o755)
     assert backup.programs(990_000) == tmp_path
     assert backup.programs(180_006) != tmp_path
+
+
+def test_a_password_reaches_the_programs_and_nobody_else(run: Run, tmp_path: Path) -> None:
+    """Over TCP, by a user who owns the database and is no superuser."""
+    with postgres.make(tmp_path / "postgres") as server:
+        server.start()
+        server.query("CREATE ROLE keeper LOGIN PASSWORD 's3cr:t/@'")
+        server.query("CREATE DATABASE kept OWNER keeper")
+        rules = server.data / "pg_hba.conf"
+        rules.write_text("host all keeper 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
+        server.query("SELECT pg_reload_conf()")
+        given = {"DATABASE_URL": f"postgresql://keeper:s3cr%3At%2F%40@{server.address}/kept"}
+        path = str(tmp_path / "kept.dump")
+        given |= {"TOOLS_DIR": str(tmp_path), "PORT": str(free_port())}
+        commands = ["db", "upgrade"], ["backup", path], ["restore", "--replace", path], ["doctor"]
+        said = [run(*arguments, **given) for arguments in commands]
+        assert [code for code, _, _ in said] == [0, 0, 0, 0], said
+        assert "s3cr" not in str(said)
+        wrong = {"DATABASE_URL": given["DATABASE_URL"].replace("s3cr", "wrong")}
+        code, _, err = run("backup", path, **wrong)
+        assert (code, "wrong" in err, "password authentication failed" in err) == (3, False, True)
 
 
 def test_passwords_are_in_the_environment_and_not_among_the_arguments() -> None:
