@@ -21,7 +21,7 @@ import psycopg2
 from sqlalchemy.exc import SQLAlchemyError
 
 import toolcatalog
-from toolcatalog import backup, doctor, embedded, serve, settings, upgrade
+from toolcatalog import backup, doctor, embedded, restore, serve, settings, upgrade
 from toolcatalog.core import json_text, lint
 from toolcatalog.errors import CatalogError, DatabaseUnavailable, Finding, InvalidDocument
 from toolcatalog.models.keys import SCOPES
@@ -92,13 +92,13 @@ def restore_command(file: Path, *, replace: bool) -> None:
     with embedded.database_url(settings.load().database_url) as url:
         _say(f"Checking {file} ...")
         found = backup.check(file)
-        target = backup.look_at(url, found, replace=replace)
+        target = restore.look_at(url, found, replace=replace)
         if target.tables:
             _say(f"Overwriting the database {target.name}: {target.summary}.")
         with click.progressbar(length=found.script_bytes, label="Restoring", file=sys.stderr) as bar:
-            backup.restore(url, found, target, bar.update)
+            restore.run(url, found, target, bar.update)
         upgrade.to_head(url)  # a backup may be older than this code
-        now = backup.look_at(url, found, replace=True)
+        now = restore.look_at(url, found, replace=True)
     click.echo(f"The database {now.name} is restored: {now.summary}.")
 
 

@@ -14,7 +14,7 @@ from scripts.drills import postgres
 from tests.conftest import tool
 from tests.service.conftest import command, environment, free_port
 from tests.service.test_cli import Run, run, written
-from toolcatalog import backup
+from toolcatalog import backup, restore
 from toolcatalog.errors import DatabaseUnavailable
 from toolcatalog.settings import PROJECT_ROOT
 
@@ -109,14 +109,14 @@ def test_a_restore_that_fails_on_the_way_changes_nothing(
     run: Run, backed_up: Path, database_url: str
 ) -> None:
     found = backup.check(backed_up)
-    target = backup.look_at(database_url, found, replace=True)
+    target = restore.look_at(database_url, found, replace=True)
     before = run("export")
-    nothing_dropped = backup.Target("x", target.server_version, (), "", ())
+    nothing_dropped = restore.Target("x", target.server_version, (), "", ())
     with pytest.raises(DatabaseUnavailable, match=r"is as it was: .*already exists"):
-        backup.restore(database_url, found, nothing_dropped, lambda _: None)
+        restore.run(database_url, found, nothing_dropped, lambda _: None)
     backed_up.write_bytes(backed_up.read_bytes()[:-1])
     with pytest.raises(backup.CannotRestore, match="is not a whole backup"):
-        backup.restore(database_url, found, target, lambda _: None)
+        restore.run(database_url, found, target, lambda _: None)
     assert run("export") == before
 
 
@@ -198,7 +198,7 @@ def test_a_password_reaches_the_programs_and_nobody_else(run: Run, tmp_path: Pat
 
 def test_passwords_are_in_the_environment_and_not_among_the_arguments() -> None:
     url = "postgresql+psycopg2://u:s3cret@/c?host=one:1&host=two:2&target_session_attrs=read-write"
-    arguments, given = backup._program(PROJECT_ROOT, "pg_dump", url)
+    arguments, given = backup.program(PROJECT_ROOT, "pg_dump", url)
     assert "s3cret" not in " ".join(map(str, arguments))
     assert given["PGPASSWORD"] == "s3cret"
     assert "host=one,two " in str(arguments[-1])
