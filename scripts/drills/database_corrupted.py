@@ -34,8 +34,8 @@ def play(scene: Scene) -> tuple[Writer, str]:
     server.query("SELECT pg_switch_wal()")
     server.wait_for("SELECT archived_count > 0 FROM pg_stat_archiver")
     time.sleep(scene.seconds)  # what is written now is in no archive yet
-    damaged_bytes = _damage(server)
-    scene.disaster(f"{damaged_bytes / 1e6:.1f} MB of the database are overwritten")
+    scene.disaster("the database is overwritten")
+    scene.step(f"{_damage(server) / 1e6:.1f} MB of it are gone")
     recovered = _recover(scene, server, base, archive)
     scene.step(f"the damaged one could not have been used: {_complaint_of(server)}")
     return writer, recovered.url

@@ -37,7 +37,7 @@ class Scene:
         self.say(f"{at}{what}")
 
     def disaster(self, what: str) -> None:
-        """Say that it has happened: the time runs from here."""
+        """Say what happens now: the time runs from here."""
         self.begun = time.monotonic()
         self.step(what)
 

@@ -24,9 +24,9 @@ def play(scene: Scene) -> tuple[Writer, str]:
     url = f"postgresql://postgres@{hosts}/{embedded.DATABASE}?target_session_attrs=read-write"
     services = [scene.stack.enter_context(scene.service(PROJECT_ROOT, url)) for _ in range(2)]
     writer = scene.writing(*services)
+    scene.disaster("the first data centre goes")
     primary.kill()
     services[0].kill()
-    scene.disaster("the first data centre is gone")
     standby.promote()
     scene.step("the standby is promoted")
     return writer, standby.url
