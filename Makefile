@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow soak deploy-check sbom lint format bench load-test dashboard-preview docs lock clean
+.PHONY: help run test test-slow soak deploy-check sbom lint format bench bench-quick load-test dashboard-preview docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,8 +43,11 @@ format: $(VENV)/dev.installed ## put the code into its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/dev.installed ## measure imports and reads on this machine
+bench: $(VENV)/dev.installed ## measure the service against bare gunicorn, into docs/performance.md (needs wrk)
 	$(BIN)/python -m tests.bench
+
+bench-quick: $(VENV)/dev.installed ## see that cached answers did not become slower (needs wrk)
+	$(BIN)/python -m tests.bench --quick
 
 load-test: $(VENV)/dev.installed ## load the service on http://127.0.0.1:3005 for a minute, and score it
 	@$(BIN)/toolcatalog loadtest $(LOAD)
