@@ -75,6 +75,13 @@ def test_settings_are_frozen() -> None:
         ),
         ("DATABASE_URL", "postgres://db/catalog", "postgresql+psycopg2://db/catalog"),
         ("DATABASE_URL", "postgresql+psycopg2:///c?host=/run/x", "postgresql+psycopg2:///c?host=%2Frun%2Fx"),
+        (
+            "DATABASE_URL",
+            "postgresql://u:p,w@one:5432,two:5433/c?target_session_attrs=read-write",
+            "postgresql+psycopg2://u:p%2Cw@/c?host=one%3A5432&host=two%3A5433&target_session_attrs=read-write",
+        ),
+        ("DATABASE_URL", "postgresql://u:p,w@db/c", "postgresql+psycopg2://u:p%2Cw@db/c"),
+        ("DATABASE_URL", "postgresql://one,two", "postgresql+psycopg2:///?host=one&host=two"),
         ("HOST", "0.0.0.0", "0.0.0.0"),  # noqa: S104 - a value to parse
         ("HOST", "::1", "::1"),
         ("PORT", "1", 1),

@@ -1,6 +1,8 @@
-"""The command line: `toolcatalog serve | import | export | validate | reload | keys | loadtest | db upgrade`.
+"""The command line: `toolcatalog serve | import | export | validate | reload | keys | loadtest | db upgrade |
+backup | restore`.
 
-Exit codes: 0 done, 1 the definitions have errors, 2 wrong usage or setting, 3 the database cannot be used.
+Exit codes: 0 done, 1 the definitions have errors or the backup cannot be restored, 2 wrong usage or setting,
+3 the database cannot be used.
 Errors go to standard error, those of definitions as `file:line: path: message`.
 """
 
@@ -15,10 +17,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import click
+import psycopg2
 from sqlalchemy.exc import SQLAlchemyError
 
 import toolcatalog
-from toolcatalog import embedded, serve, settings, upgrade
+from toolcatalog import backup, embedded, serve, settings, upgrade
 from toolcatalog.core import json_text, lint
 from toolcatalog.errors import CatalogError, DatabaseUnavailable, Finding, InvalidDocument
 from toolcatalog.models.keys import SCOPES
@@ -64,6 +67,43 @@ def upgrade_command() -> None:
     with embedded.database_url(settings.load().database_url) as url:
         upgrade.to_head(url)
     click.echo("The database is up to date.")
+
+
+@cli.command("backup")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def backup_command(file: Path) -> None:
+    """Back up the whole database into FILE, and check what was written; the service goes on meanwhile."""
+    with embedded.database_url(settings.load().database_url) as url:
+        try:
+            made = backup.make(url, file, _say)
+        except OSError as error:
+            raise click.UsageError(f"{file} cannot be written: {error.strerror}") from error
+    click.echo(f"{file}: {file.stat().st_size} bytes, {len(made.tables)} tables.")
+
+
+@cli.command("restore")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--replace", is_flag=True, help="Overwrite the catalog that is in the database.")
+def restore_command(file: Path, *, replace: bool) -> None:
+    """Restore FILE, which `backup` wrote, into a database that is empty: all of it or nothing.
+
+    A running service takes note at once. Keys that were revoked in what is overwritten stay revoked.
+    """
+    with embedded.database_url(settings.load().database_url) as url:
+        _say(f"Checking {file} ...")
+        found = backup.check(file)
+        target = backup.look_at(url, found, replace=replace)
+        if target.tables:
+            _say(f"Overwriting the database {target.name}: {target.summary}.")
+        with click.progressbar(length=found.script_bytes, label="Restoring", file=sys.stderr) as bar:
+            backup.restore(url, found, target, bar.update)
+        upgrade.to_head(url)  # a backup may be older than this code
+        now = backup.look_at(url, found, replace=True)
+    click.echo(f"The database {now.name} is restored: {now.summary}.")
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
 
 
 @cli.command("loadtest")
@@ -257,7 +297,7 @@ def main() -> None:
         _fail(str(error), USAGE)
     except (embedded.CannotStart, upgrade.OutOfDate, DatabaseUnavailable) as error:
         _fail(str(error), DATABASE)
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, psycopg2.Error) as error:
         _fail(f"The database cannot be used: {' '.join(str(error.__cause__ or error).split())}", DATABASE)
     except CatalogError as error:
         _print_findings(error.findings)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import psycopg2
 from psycopg2 import errorcodes, extensions
@@ -33,6 +34,9 @@ _UNAVAILABLE = (OperationalError, InterfaceError)
 _POOL_WAIT_SECONDS = 5
 # How much longer than its own limit for a statement PostgreSQL may take to answer, connecting included.
 _ANSWER_SECONDS = 3.0
+# Of several hosts, one that vanished with its network refuses nothing: after so long without an answer to a
+# packet the next one is tried. Less than `_ANSWER_SECONDS`, in which one has to be found.
+_SILENCE_MS = 2_000
 # An export whose client stopped reading would hold its snapshot, and keep VACUUM from its work, for ever.
 _IDLE_SECONDS = 60
 # SQLSTATE classes of a server that is not there for us: connection exceptions, shut down or starting up.
@@ -162,6 +166,7 @@ def connect(
         hide_parameters=True,  # a logged error may name a statement, never what was in it
         json_serializer=json_text.dumps,
         connect_args={
+            **libpq_parameters(url),
             "application_name": application_name,
             "connection_factory": _answering_within(limit),
             "options": f"-c timezone=UTC -c statement_timeout={statement_timeout_ms}"
@@ -203,8 +208,8 @@ def _wait(connection: extensions.connection) -> None:
     """Wait for a server's answer, as psycopg2 itself would, but no longer than the connection's limit."""
     seconds = getattr(connection, "answer_seconds", None)
     deadline = None if seconds is None else time.monotonic() + seconds
-    waiting_for = select.poll()
     while (state := connection.poll()) != extensions.POLL_OK:
+        waiting_for = select.poll()  # anew: of several hosts, the next one has another socket
         waiting_for.register(
             connection.fileno(), select.POLLIN if state == extensions.POLL_READ else select.POLLOUT
         )
@@ -216,12 +221,21 @@ def _wait(connection: extensions.connection) -> None:
 extensions.set_wait_callback(_wait)
 
 
+def libpq_parameters(url: str) -> dict[str, Any]:
+    """Return what a URL says by libpq's own names, those of several hosts with commas."""
+    parsed = make_url(url)
+    _, parameters = parsed.get_dialect()().create_connect_args(parsed)
+    has_several_hosts = "," in parameters.get("host", "")
+    return {**({"tcp_user_timeout": _SILENCE_MS} if has_several_hosts else {}), **parameters}
+
+
 @contextmanager
 def plain_connection(url: str, application_name: str) -> Iterator[extensions.connection]:
     """Open a connection of its own, where each statement commits at once: to listen, or to hold a lock."""
-    dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     factory = _answering_within(_ANSWER_SECONDS)
-    connection = psycopg2.connect(dsn, connection_factory=factory, application_name=application_name)
+    connection = psycopg2.connect(
+        **libpq_parameters(url), connection_factory=factory, application_name=application_name
+    )
     with closing(connection):
         connection.set_session(autocommit=True)
         yield connection

@@ -84,11 +84,28 @@ def _url(text: str) -> str:
 
 
 def normalised_url(text: str) -> str:
-    """Name the driver in a PostgreSQL URL: SQLAlchemy reads a bare `postgresql://` as psycopg 3."""
-    url = make_url(text)
+    """Name the driver in a PostgreSQL URL: SQLAlchemy reads a bare `postgresql://` as psycopg 3.
+
+    Several hosts, as libpq writes them (`//one:5432,two:5432/`), become what SQLAlchemy reads.
+    """
+    url = make_url(_several_hosts(text))
     if url.drivername not in ("postgresql", "postgres", "postgresql+psycopg2"):
         raise ValueError
     return url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False)
+
+
+_SEVERAL_HOSTS = re.compile(
+    r"(?P<before>[^:/]+://(?:[^@]*@)?)(?P<hosts>[^@/?]*,[^@/?]*)(?P<path>(?:/[^?]*)?)(?P<query>(?:\?.*)?)"
+)
+
+
+def _several_hosts(text: str) -> str:
+    found = _SEVERAL_HOSTS.fullmatch(text)
+    if found is None:
+        return text
+    hosts = "&".join(f"host={host}" for host in found["hosts"].split(","))
+    rest = found["query"].replace("?", "&", 1)
+    return f"{found['before']}{found['path'] or '/'}?{hosts}{rest}"
 
 
 def _setting(default: Any, rule: _Rule) -> Any:
