@@ -6,10 +6,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow soak deploy-check sbom lint format bench bench-quick load-test dashboard-preview docs lock clean
+.PHONY: help install run test test-slow soak deploy-check sbom lint format bench bench-quick load-test dashboard-preview docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/run.installed ## install the service into .venv, and nothing that only tests need
 
 run: $(VENV)/run.installed ## serve the catalog on http://127.0.0.1:3005, on an embedded PostgreSQL
 	@exec $(BIN)/toolcatalog serve

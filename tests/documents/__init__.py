@@ -1,0 +1,1 @@
+"""The deployment guide and the runbook, run as they stand."""
