@@ -58,7 +58,7 @@ dashboard-preview: $(VENV)/dev.installed ## draw the Grafana dashboard into docs
 docs: $(VENV)/dev.installed ## write what docs/ says of the code, and build the site into site/
 	$(BIN)/python -m docs.generate
 	@# The theme says where it will be kept on; docs/decisions/documentation-site.md has it.
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The site is in site/. To search it, serve it: $(BIN)/python -m http.server --directory site 8000"
 
 sbom: $(VENV)/dev.installed ## write what the service is made of, as CycloneDX, into sbom.cdx.json
