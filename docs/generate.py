@@ -123,6 +123,7 @@ _MODES = {
 
 def command_line_page() -> str:
     """Every command, with its arguments and options."""
+    exit_codes = (cli.__doc__ or "").partition("\n\n")[2].strip()
     lines = [
         "# The command line",
         "",
@@ -130,8 +131,7 @@ def command_line_page() -> str:
         "environment and `.env` ([Settings](settings.md)). Without `DATABASE_URL`, a command that needs the",
         "database uses the embedded one.",
         "",
-        "Exit codes: 0 done, 1 the definitions have errors, 2 wrong usage or setting, 3 the database cannot",
-        "be used. Errors go to standard error, those of definitions as `file:line: path: message`.",
+        *exit_codes.splitlines(),
     ]
     for words, command in sorted(commands().items()):
         lines += _command(words, command)
