@@ -57,22 +57,25 @@ load-test: $(VENV)/dev.installed ## load the service on http://127.0.0.1:3005 fo
 dashboard-preview: $(VENV)/dev.installed ## draw the Grafana dashboard into docs/images (needs Debian's prometheus)
 	$(BIN)/python -m tests.monitoring.preview
 
-docs: $(VENV)/dev.installed ## write the settings, routes and metrics into docs/
+docs: $(VENV)/dev.installed ## write what docs/ says of the code, and build the site into site/
 	$(BIN)/python -m docs.generate
+	@# The theme says where it will be kept on; docs/decisions/documentation-site.md has it.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site is in site/. To search it, serve it: $(BIN)/python -m http.server --directory site 8000"
 
 sbom: $(VENV)/dev.installed ## write what the service is made of, as CycloneDX, into sbom.cdx.json
 	$(BIN)/cyclonedx-py requirements requirements.txt --output-reproducible --validate --output-file sbom.cdx.json
 
 lock: $(VENV)/dev.installed ## write the lock files anew, from setup.cfg
 	$(BIN)/uv pip compile setup.cfg --extra build $(LOCK) --output-file requirements.txt
-	$(BIN)/uv pip compile setup.cfg --extra build --extra loadtest --extra test --extra dev $(LOCK) \
+	$(BIN)/uv pip compile setup.cfg --extra build --extra loadtest --extra docs --extra test --extra dev $(LOCK) \
 		--constraints requirements.txt --output-file requirements-dev.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
 	--custom-compile-command "make lock"
 
 clean: ## remove what was installed and cached; the database in var/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* *.egg-info site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/run.installed: requirements.txt setup.cfg | $(VENV)/bin/pip
