@@ -1,1 +1,0 @@
-"""The deployment guide and the runbook, run as they stand."""
