@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow soak deploy-check sbom lint format bench bench-quick load-test dashboard-preview docs lock clean
+.PHONY: help install run test test-slow soak drills deploy-check sbom lint format bench bench-quick load-test dashboard-preview docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test-slow: $(VENV)/dev.installed ## run the tests that take long or need more pr
 
 soak: $(VENV)/dev.installed ## load two hosts for ten minutes while workers, clock, disk and database break
 	$(BIN)/python -m tests.deploy.soak
+
+drills: $(VENV)/run.installed ## rehearse the three disasters: service lost, database corrupted, failover
+	$(BIN)/python -m scripts.drills $(DRILL)
 
 deploy-check: $(VENV)/dev.installed ## check deploy/ with supervisord, systemd-analyze, hadolint, docker-compose and nginx
 	$(BIN)/python -m pytest -s -m slow tests/deploy/test_files.py tests/deploy/test_supervisor.py

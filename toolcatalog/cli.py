@@ -1,8 +1,8 @@
 """The command line: `toolcatalog serve | import | export | validate | reload | keys | loadtest | db upgrade |
-backup | restore`.
+backup | restore | doctor`.
 
-Exit codes: 0 done, 1 the definitions have errors or the backup cannot be restored, 2 wrong usage or setting,
-3 the database cannot be used.
+Exit codes: 0 done, 1 the definitions have errors, the backup cannot be restored or the doctor found a
+problem, 2 wrong usage or setting, 3 the database cannot be used.
 Errors go to standard error, those of definitions as `file:line: path: message`.
 """
 
@@ -21,7 +21,7 @@ import psycopg2
 from sqlalchemy.exc import SQLAlchemyError
 
 import toolcatalog
-from toolcatalog import backup, embedded, serve, settings, upgrade
+from toolcatalog import backup, doctor, embedded, serve, settings, upgrade
 from toolcatalog.core import json_text, lint
 from toolcatalog.errors import CatalogError, DatabaseUnavailable, Finding, InvalidDocument
 from toolcatalog.models.keys import SCOPES
@@ -100,6 +100,28 @@ def restore_command(file: Path, *, replace: bool) -> None:
         upgrade.to_head(url)  # a backup may be older than this code
         now = backup.look_at(url, found, replace=True)
     click.echo(f"The database {now.name} is restored: {now.summary}.")
+
+
+@cli.command("doctor")
+def doctor_command() -> None:
+    """Look at settings, database, definitions, disks and port; exits with 1 if something is a problem."""
+    found = []
+    for observation in _examine():
+        click.echo(str(observation))
+        found.append(observation.level)
+    click.echo(f"{found.count(doctor.PROBLEM)} problems, {found.count(doctor.WARNING)} warnings.")
+    sys.exit(1 if doctor.PROBLEM in found else 0)
+
+
+def _examine() -> Iterator[doctor.Observation]:
+    try:
+        settings_ = settings.load()
+    except settings.InvalidSetting as error:
+        yield doctor.Observation(
+            doctor.PROBLEM, "settings", str(error), "Correct it in the environment or .env."
+        )
+        return
+    yield from doctor.examine(settings_)
 
 
 def _say(message: str) -> None:

@@ -63,15 +63,19 @@ def open_database(settings: Settings) -> Iterator[tuple[str, Database]]:
 def run(settings: Settings) -> int:
     """Serve until a signal ends it; returns gunicorn's exit code."""
     settings.check_exposure([settings.host])
-    _check_port(settings.host, settings.port)
+    check_port(settings.host, settings.port)
     with open_database(settings) as (url, database):
         _load_catalog(database, settings.tools_dir)
         database.engine.dispose()
         return _run_gunicorn(settings, url)
 
 
-def _check_port(host: str, port: int) -> None:
-    """Say at once that a port is taken; gunicorn would try for five seconds."""
+def check_port(host: str, port: int) -> None:
+    """Say at once that a port is taken; gunicorn would try for five seconds.
+
+    Raises:
+        InvalidSetting: when it is, or is not ours to take.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -118,26 +122,27 @@ def _run_gunicorn(settings: Settings, url: str) -> int:
 def _wait_until_healthy(child: subprocess.Popen[bytes], settings: Settings) -> bool:
     deadline = time.monotonic() + _HEALTHY_WITHIN_SECONDS
     while child.poll() is None and time.monotonic() < deadline:
-        if _health(settings) is not None:
+        if (health(settings) or {}).get("status") == "healthy":
             return True
         time.sleep(0.05)
     return False
 
 
-def _health(settings: Settings) -> dict[str, object] | None:
+def health(settings: Settings) -> dict[str, object] | None:
+    """Ask the service at its own address how it is; None when nobody there answers as it would."""
     # Not urllib, which would ask a proxy of the environment for this machine.
-    connection = HTTPConnection(_own_host(settings), settings.port, timeout=2)
+    connection = HTTPConnection(own_host(settings), settings.port, timeout=2)
     try:
         connection.request("GET", "/health")
-        found: dict[str, object] = json.load(connection.getresponse())
-    except (HTTPException, OSError):
+        found = json.load(connection.getresponse())
+    except (HTTPException, OSError, ValueError):
         return None
     finally:
         connection.close()
-    return found if found["status"] == "healthy" else None
+    return found if isinstance(found, dict) and {"status", "version", "tools"} <= set(found) else None
 
 
-def _own_host(settings: Settings) -> str:
+def own_host(settings: Settings) -> str:
     """Return the service's host as seen from this machine; a wildcard includes loopback."""
     try:
         address = ip_address(settings.host)
@@ -149,12 +154,12 @@ def _own_host(settings: Settings) -> str:
 
 
 def _greet(settings: Settings) -> None:
-    health = _health(settings) or {}
-    host = _own_host(settings)
+    found = health(settings) or {}
+    host = own_host(settings)
     address = f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
     click.echo(
         f"""
-Tool Catalog {health.get("version")} serves {health.get("tools")} tools at {address}
+Tool Catalog {found.get("version")} serves {found.get("tools")} tools at {address}
 
   Try it in a browser   {address}/api/v1/docs/
   List tools            curl -s '{address}/api/v1/tools?view=summary'

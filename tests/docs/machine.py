@@ -1,7 +1,7 @@
 """A Debian machine of its own, for commands that are meant for a whole machine.
 
-Its processes and its /etc, /opt, /var, /run, /root and /home are its own, laid over the real ones; programs and network
-are those of the machine that it runs on. It ends with everything that was started on it.
+Its processes and its /etc, /opt, /var, /run, /root, /home and /usr/local are its own, laid over the real;
+programs and network are those of the machine that it runs on. It ends with everything that was started on it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ _SETUP = """
 set -e
 mount --make-rprivate /
 mount -t tmpfs tmpfs {scratch}
-for name in etc opt var root home; do
-    mkdir -p {scratch}/upper/$name {scratch}/work/$name
-    mount -t overlay -o lowerdir=/$name,upperdir={scratch}/upper/$name,workdir={scratch}/work/$name overlay /$name
+for name in etc opt var root home usr/local; do
+    upper={scratch}/upper/$name work={scratch}/work/$name
+    mkdir -p $upper $work
+    mount -t overlay -o lowerdir=/$name,upperdir=$upper,workdir=$work overlay /$name
 done
 mount -t tmpfs tmpfs /run
 set +e
@@ -65,7 +66,9 @@ class Machine:
         with selectors.DefaultSelector() as selector:
             selector.register(self._shell.stdout, selectors.EVENT_READ)
             while not (_MARK.encode() in output and output.endswith(b"\n")):
-                assert selector.select(max(0.0, deadline - time.monotonic())), f"{command}\n{output.decode()}hangs"
+                assert selector.select(max(0.0, deadline - time.monotonic())), (
+                    f"{command}\n{output.decode()}hangs"
+                )
                 read = os.read(self._shell.stdout.fileno(), 65536)
                 assert read, f"{command}\n{output.decode()}ended the machine"
                 output += read

@@ -1,6 +1,6 @@
 """The deployment guide and the runbook: every command is run, and prints what they say.
 
-They are run in order, on a Debian machine of the test's own: what the guide sets up is what the runbook operates.
+They are run in order, on a Debian machine of the test's own: the runbook operates what the guide has set up.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ from tests.docs.transcript import Step, steps
 from toolcatalog import __version__
 from toolcatalog.settings import PROJECT_ROOT
 
-GUIDE, RUNBOOK = PROJECT_ROOT / "docs" / "deployment-guide.md", PROJECT_ROOT / "docs" / "operations-runbook.md"
+GUIDE, RUNBOOK = (
+    PROJECT_ROOT / "docs" / "deployment-guide.md",
+    PROJECT_ROOT / "docs" / "operations-runbook.md",
+)
 # What runs on such a machine before anybody deploys: Debian starts it at boot.
 _BOOT = """
 install --directory --owner=postgres /run/postgresql
 pg_ctlcluster 15 main start
 supervisord --configuration /etc/supervisor/supervisord.conf
 nginx
-(cd /var/lib/prometheus && prometheus --config.file=/etc/prometheus/prometheus.yml --web.enable-lifecycle \
-    --web.listen-address=127.0.0.1:9090 --storage.tsdb.path=/var/lib/prometheus/docs >/run/prometheus.log 2>&1 &)
-(cd /var/lib/prometheus && prometheus-alertmanager --config.file=/etc/prometheus/alertmanager.yml \
-    --web.listen-address=127.0.0.1:9093 --cluster.listen-address= --storage.path=/var/lib/prometheus/told \
-    >/run/alertmanager.log 2>&1 &)
+cd /var/lib/prometheus
+prometheus --config.file=/etc/prometheus/prometheus.yml --web.listen-address=127.0.0.1:9090 \
+    --web.enable-lifecycle --storage.tsdb.path=/var/lib/prometheus/docs >/run/prometheus.log 2>&1 &
+prometheus-alertmanager --config.file=/etc/prometheus/alertmanager.yml --web.listen-address=127.0.0.1:9093 \
+    --cluster.listen-address= --storage.path=/var/lib/prometheus/told >/run/alertmanager.log 2>&1 &
+cd
 """
 
 
@@ -40,7 +44,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     releases(folder / "releases.git")
     machine = Machine(folder / "scratch")
     try:
-        machine.run(f"git config --system url.{folder}/releases.git.insteadOf https://github.com/example/tool-catalog.git")
+        machine.run(
+            f"git config --system url.{folder}/releases.git.insteadOf https://github.com/example/tool-catalog.git"
+        )
         machine.run(_BOOT)
         yield machine
     finally:
@@ -54,8 +60,10 @@ def releases(repository: Path) -> None:
         environment |= {f"GIT_{who}_NAME": "Tool Catalog", f"GIT_{who}_EMAIL": "releases@example.com"}
 
     def git(*arguments: str, text: str | None = None) -> str:
-        command = ["git", f"--git-dir={repository}", f"--work-tree=.", *arguments]
-        done = subprocess.run(command, cwd=PROJECT_ROOT, env=environment, check=True, capture_output=True, input=text, text=True)
+        command = ["git", f"--git-dir={repository}", "--work-tree=.", *arguments]
+        done = subprocess.run(
+            command, cwd=PROJECT_ROOT, env=environment, check=True, capture_output=True, input=text, text=True
+        )
         return done.stdout.strip()
 
     subprocess.run(["git", "init", "--quiet", "--bare", repository], check=True)

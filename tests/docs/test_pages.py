@@ -7,6 +7,7 @@ import re
 import pytest
 
 from docs.generate import FOLDER, PAGES
+from scripts.drills import database_corrupted, failover, service_lost
 from toolcatalog.core import definition
 
 
@@ -38,3 +39,13 @@ def test_every_decision_has_its_parts_and_stands_in_the_index() -> None:
         assert re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE) == parts, page.name
         assert f"({page.name})" in index
     assert len(pages) == index.count(".md)")
+
+
+def test_the_recovery_page_says_what_the_drills_do() -> None:
+    page = (FOLDER / "backup-and-recovery.md").read_text()
+    paths = {"archive": "/srv/archive", "rescued": "/srv/damaged/pg_wal"}
+    for command in (database_corrupted.ARCHIVE_COMMAND, database_corrupted.RESTORE_COMMAND):
+        assert f"_command = '{command.format(**paths)}'" in page
+    for drill in (service_lost.DRILL, database_corrupted.DRILL, failover.DRILL):
+        (line,) = re.findall(rf"^\| `{drill.name}` \| (\d+) (min|h) ", page, re.MULTILINE)
+        assert int(line[0]) * {"min": 60, "h": 3600}[line[1]] == drill.limit_seconds

@@ -1,6 +1,6 @@
 """The commands of a document, each with what it is said to print.
 
-They stand in blocks of the language `console`, behind `$ `. `...` in a line is whatever is there, and as a line of
+They stand in blocks of the language `console`, behind `$ `. `...` in a line is whatever is there, as a line of
 its own any lines. `<!-- not run: why -->` above a block keeps it from being run.
 """
 
@@ -10,7 +10,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_BLOCK = re.compile(r"^(?:<!-- not run: (?P<why>[^\n]+) -->\n+)?```console\n(?P<lines>.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(
+    r"^(?:<!-- not run: (?P<why>[^\n]+) -->\n+)?```console\n(?P<lines>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _HERE_DOCUMENT = re.compile(r"<<-?'?(\w+)'?")
 
 
@@ -42,7 +44,7 @@ def steps(document: str) -> Iterator[Step]:
 
 
 def _size_of_command(lines: list[str]) -> int:
-    """How many lines a command has: to the end of its here-document, or as long as they end with a backslash."""
+    """How many lines a command has: to the end of its here-document, or while they end with a backslash."""
     if begins := _HERE_DOCUMENT.search(lines[0]):
         return lines.index(begins[1]) + 1
     return next(number for number, line in enumerate(lines, 1) if not line.endswith("\\"))

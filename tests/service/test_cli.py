@@ -175,7 +175,7 @@ def test_a_database_without_the_schema_says_what_to_run(run: Run, server_url: st
 def test_help_lists_the_commands(run: Run) -> None:
     code, out, _ = run("--help")
     assert code == 0
-    for name in ("serve", "import", "export", "validate", "db"):
+    for name in ("serve", "import", "export", "validate", "db", "backup", "restore", "doctor"):
         assert f"\n  {name} " in out
     assert run("--version")[0] == 0
 
