@@ -1,7 +1,7 @@
 """The commands of a document, each with what it is said to print.
 
-They stand in blocks of the language `console`, behind `$ `. `...` in a line is whatever is there, as a line of
-its own any lines. `<!-- not run: why -->` above a block keeps it from being run.
+They stand in blocks of the language `console`, behind `$ `. `...` in a line is whatever is there; as a line
+of its own, any lines. `<!-- not run: why -->` above a block keeps it from being run.
 """
 
 from __future__ import annotations
