@@ -6,10 +6,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow soak drills deploy-check sbom lint format bench load-test dashboard-preview docs lock clean
+.PHONY: help install run test test-slow soak drills deploy-check sbom lint format bench bench-quick load-test dashboard-preview docs lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/run.installed ## install the service into .venv, and nothing that only tests need
 
 run: $(VENV)/run.installed ## serve the catalog on http://127.0.0.1:3005, on an embedded PostgreSQL
 	@exec $(BIN)/toolcatalog serve
@@ -46,8 +48,11 @@ format: $(VENV)/dev.installed ## put the code into its one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/dev.installed ## measure imports and reads on this machine
+bench: $(VENV)/dev.installed ## measure the service against bare gunicorn, into docs/performance.md (needs wrk)
 	$(BIN)/python -m tests.bench
+
+bench-quick: $(VENV)/dev.installed ## see that cached answers did not become slower (needs wrk)
+	$(BIN)/python -m tests.bench --quick
 
 load-test: $(VENV)/dev.installed ## load the service on http://127.0.0.1:3005 for a minute, and score it
 	@$(BIN)/toolcatalog loadtest $(LOAD)
@@ -55,22 +60,25 @@ load-test: $(VENV)/dev.installed ## load the service on http://127.0.0.1:3005 fo
 dashboard-preview: $(VENV)/dev.installed ## draw the Grafana dashboard into docs/images (needs Debian's prometheus)
 	$(BIN)/python -m tests.monitoring.preview
 
-docs: $(VENV)/dev.installed ## write the settings, routes and metrics into docs/
+docs: $(VENV)/dev.installed ## write what docs/ says of the code, and build the site into site/
 	$(BIN)/python -m docs.generate
+	@# The theme says where it will be kept on; docs/decisions/documentation-site.md has it.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The site is in site/. To search it, serve it: $(BIN)/python -m http.server --directory site 8000"
 
 sbom: $(VENV)/dev.installed ## write what the service is made of, as CycloneDX, into sbom.cdx.json
 	$(BIN)/cyclonedx-py requirements requirements.txt --output-reproducible --validate --output-file sbom.cdx.json
 
 lock: $(VENV)/dev.installed ## write the lock files anew, from setup.cfg
 	$(BIN)/uv pip compile setup.cfg --extra build $(LOCK) --output-file requirements.txt
-	$(BIN)/uv pip compile setup.cfg --extra build --extra loadtest --extra test --extra dev $(LOCK) \
+	$(BIN)/uv pip compile setup.cfg --extra build --extra loadtest --extra docs --extra test --extra dev $(LOCK) \
 		--constraints requirements.txt --output-file requirements-dev.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
 	--custom-compile-command "make lock"
 
 clean: ## remove what was installed and cached; the database in var/ stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* *.egg-info site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/run.installed: requirements.txt setup.cfg | $(VENV)/bin/pip

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from prometheus_client import Counter, Gauge, Histogram
 
-from toolcatalog import metrics, settings
+from toolcatalog import cli, metrics, settings
 from toolcatalog.app import create_app
 
 FOLDER = Path(__file__).parent
@@ -119,7 +120,60 @@ _MODES = {
     "liveall": "each, by slot as `pid`",
 }
 
-PAGES = {"settings.md": settings_page, "api.md": api_page, "metrics.md": metrics_page}
+
+def command_line_page() -> str:
+    """Every command, with its arguments and options."""
+    exit_codes = (cli.__doc__ or "").partition("\n\n")[2].strip()
+    lines = [
+        "# The command line",
+        "",
+        "`toolcatalog` is in `.venv/bin/`; every command says the same with `--help`. Settings come from the",
+        "environment and `.env` ([Settings](settings.md)). Without `DATABASE_URL`, a command that needs the",
+        "database uses the embedded one.",
+        "",
+        *exit_codes.splitlines(),
+    ]
+    for words, command in sorted(commands().items()):
+        lines += _command(words, command)
+    return "\n".join(lines) + "\n"
+
+
+def commands() -> dict[tuple[str, ...], click.Command]:
+    """Return the commands by the words that call them: `("toolcatalog", "db", "upgrade")`."""
+    return dict(_commands_in(cli.cli, ("toolcatalog",)))
+
+
+def _commands_in(
+    group: click.Group, words: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from _commands_in(command, (*words, name))
+        else:
+            yield (*words, name), command
+
+
+def _command(words: tuple[str, ...], command: click.Command) -> Iterator[str]:
+    context = click.Context(command)
+    # All have --help.
+    options = [one for one in command.params if isinstance(one, click.Option) and one.name != "help"]
+    pieces = [piece for piece in command.collect_usage_pieces(context) if options or piece != "[OPTIONS]"]
+    yield from ("", f"## {' '.join(words)}", "", "```", " ".join([*words, *pieces]), "```", "")
+    yield re.sub(r"\s+", " ", command.help or "").strip()
+    if options:
+        yield from ("", "| option | what it does |", "|---|---|")
+        for one in options:
+            option, says = one.get_help_record(context) or ("", "")
+            set_by = f" [environment: `{one.envvar}`]" if one.envvar else ""
+            yield f"| `{option.replace('|', ' or ')}` | {re.sub(r' +', ' ', says)}{set_by} |"
+
+
+PAGES = {
+    "settings.md": settings_page,
+    "api.md": api_page,
+    "metrics.md": metrics_page,
+    "command-line.md": command_line_page,
+}
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def test_fields_are_searched_with_these_weights() -> None:
 def test_the_texts_of_one_weight_are_one_text() -> None:
     assert search_text.WEIGHTS == "ABCD"
     assert search_text.by_weight(TOOL) == [
-        "Test-NetConnection Test-Net Connection\nping two words\nportCheck port Check\ntrace",
+        "test netconnection net connection ping two words portcheck port check trace",
         "is the database listening\ncan I reach the host",
         "Checks whether a host answers.\nOpen ports\none_port\nConnects to one port\nroute\nLists hops",
         "ComputerName Computer Name the host port \ntimeout_ms milliseconds",

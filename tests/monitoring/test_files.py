@@ -90,15 +90,15 @@ def test_the_alerts_are_the_18_with_their_labels_and_words() -> None:
 
 def test_every_alert_has_its_section_in_the_runbook() -> None:
     runbook = (PROJECT_ROOT / "docs" / "operations-runbook.md").read_text()
-    sections = runbook.split("\n### ")[1:]
+    sections = re.split(
+        r"^#+ ", runbook[runbook.index("### Alerts") : runbook.index("\n## 4. ")], flags=re.MULTILINE
+    )[2:]
     assert [section.split("\n")[0] for section in sections] == list(PRIORITIES)
     for section in sections:
         name = section.split("\n")[0]
         assert f"**{PRIORITIES[name]}.**" in section
         for part in ("*On the dashboard:*", "*Find the cause:*", "*Do:*", "*It is over when:*"):
             assert part in section, name
-    anchors = set(re.findall(r"\(#([a-z]+)\)", runbook))
-    assert anchors <= {name.lower() for name in ALERTS}
 
 
 def names_in(expression: str) -> set[str]:

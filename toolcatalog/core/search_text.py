@@ -56,7 +56,13 @@ def by_weight(definition: Definition) -> list[str]:
     texts: dict[str, list[str]] = {weight: [] for weight in WEIGHTS}
     for weight, _, text in fields(definition):
         texts[weight].append(text)
-    return ["\n".join(filter(None, texts[weight]))[:_MAX_TEXT] for weight in WEIGHTS]
+    joined = {weight: "\n".join(filter(None, texts[weight]))[:_MAX_TEXT] for weight in WEIGHTS}
+    # A name that stands in a tag and in a capability too says no more about the tool than one that stands once.
+    return [_each_once(joined["A"]), *(joined[weight] for weight in WEIGHTS[1:])]
+
+
+def _each_once(text: str) -> str:
+    return " ".join(dict.fromkeys(split(text)))
 
 
 def matches(definition: Definition, words: Iterable[str]) -> list[dict[str, object]]:

@@ -32,6 +32,8 @@ _RANK_WEIGHTS = (0.1, 0.4, 0.7, 1.0)
 _EXACT_NAME = 100.0
 # How rare a word counts that stands in no statistics: about one tool in 10,000.
 _RAREST = 1e-4
+# What more tools than this have tells them apart no longer: beside other words it only ranks.
+_COMMON = 0.5
 # "grpe" shares this much with "grep": below PostgreSQL's default, so that a swap of letters is proposed.
 _TRIGRAMS_SHARED = 0.2
 _MAX_CORRECTIONS = 3
@@ -59,10 +61,11 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """A word to look for, and what finding it is worth."""
+    """A word to look for, what finding it is worth, and whether most tools have it."""
 
     word: str
     worth: float
+    is_common: bool = False
 
 
 def search(
@@ -93,7 +96,11 @@ def _terms(session: Session, words: Sequence[str]) -> list[_Term]:
     if not words:
         return []
     weighed = session.execute(_WEIGH, {"words": list(words)}).all()
-    terms = [_Term(row.word, _worth(row.frequency)) for row in weighed if row.is_known]
+    terms = [
+        _Term(row.word, _worth(row.frequency), (row.frequency or 0.0) > _COMMON)
+        for row in weighed
+        if row.is_known
+    ]
     unknown = [row.word for row in weighed if not row.is_known and len(row.word) >= search_text.MIN_TYPO]
     return terms + [
         _Term(near, _CORRECTED * _worth(None)) for word in unknown for near in _corrections(session, word)
@@ -145,7 +152,8 @@ def _ranked(question: str, terms: list[_Term], part_of_name: str | None, filters
     if question.strip():
         name = question.strip()
         # The name itself, as it is written, since a name can be all stop words ("who"); each by its index.
-        answers = [_SEARCH.bool_op("@@")(_tsquery(term)) for term in terms]
+        telling = [term for term in terms if not term.is_common] or terms
+        answers = [_SEARCH.bool_op("@@")(_tsquery(term)) for term in telling]
         wanted.append(or_(ToolVersion.tool_name == name, *answers))
         scores += [term.worth * _rank(term) for term in terms]
         scores.append(case((func.lower(ToolVersion.tool_name) == name.lower(), _EXACT_NAME), else_=0.0))

@@ -30,10 +30,15 @@ def test_the_format_page_names_every_field() -> None:
     assert {name for name in fields if f"`{name}`" not in page} == set()
 
 
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in FOLDER.glob("*.md"):
-        for link in re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text()):
-            assert (FOLDER / link).exists(), f"{page.name}: {link}"
+def test_every_decision_has_its_parts_and_stands_in_the_index() -> None:
+    folder = FOLDER / "decisions"
+    index = (folder / "index.md").read_text()
+    parts = ["Context", "Decision", "What it costs", "Think again when"]
+    pages = sorted(path for path in folder.glob("*.md") if path.name != "index.md")
+    for page in pages:
+        assert re.findall(r"^## (.+)$", page.read_text(), re.MULTILINE) == parts, page.name
+        assert f"({page.name})" in index
+    assert len(pages) == index.count(".md)")
 
 
 def test_the_recovery_page_says_what_the_drills_do() -> None:
