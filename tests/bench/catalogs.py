@@ -56,31 +56,33 @@ class Import:
     peak_mb: float
 
 
-def write(path: Path, count: int) -> None:
-    """Write so many definitions, some 2 KB each, no two with the same words."""
+def write(folder: Path, count: int) -> None:
+    """Write so many definitions, some 2 KB each, no two with the same words; a thousand to a file."""
+    folder.mkdir()
     chance = random.Random(1)
     document = tool("THE-NAME", platform="THE-PLATFORM", description="THE-DESCRIPTION")
     text = yaml.dump(document, Dumper=getattr(yaml, "CSafeDumper", yaml.SafeDumper))
-    with path.open("w") as file:
-        for number in range(count):
-            said = (
-                f"{chance.choice(_VERBS).capitalize()} {chance.choice(_SUBJECTS)} {chance.choice(_MATTERS)} "
-                f"of the {chance.choice(_SUBJECTS)} number{number % 997}"
-            )
-            file.write("---\n")
-            file.write(
-                text.replace("THE-NAME", name_of(number))
-                .replace("THE-PLATFORM", _PLATFORMS[number % len(_PLATFORMS)])
-                .replace("THE-DESCRIPTION", said)
-            )
+    for first in range(0, count, 1_000):
+        with (folder / f"{first}.yaml").open("w") as file:
+            for number in range(first, min(first + 1_000, count)):
+                said = (
+                    f"{chance.choice(_VERBS).capitalize()} {chance.choice(_SUBJECTS)} "
+                    f"{chance.choice(_MATTERS)} of the {chance.choice(_SUBJECTS)} number{number % 997}"
+                )
+                file.write("---\n")
+                file.write(
+                    text.replace("THE-NAME", name_of(number))
+                    .replace("THE-PLATFORM", _PLATFORMS[number % len(_PLATFORMS)])
+                    .replace("THE-DESCRIPTION", said)
+                )
 
 
-def take_in(database_url: str, path: Path) -> Import:
-    """Import a file with the command line."""
+def take_in(database_url: str, folder: Path) -> Import:
+    """Import a folder with the command line."""
     begun = time.monotonic()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            command("import", str(path)),
+            command("import", str(folder)),
             env=environment(PROJECT_ROOT, DATABASE_URL=database_url), cwd=PROJECT_ROOT,
             stdout=output, stderr=output,
         )  # fmt: skip

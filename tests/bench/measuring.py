@@ -120,9 +120,9 @@ class Bench:
         self._say(f"{count:,} tools: import")
         self._postgres.query(f"CREATE DATABASE bench_{count}")
         upgrade.to_head(normalised_url(self._url(count)))
-        path = self._folder / f"{count}.yaml"
-        catalogs.write(path, count)
-        imported = catalogs.take_in(self._url(count), path)
+        definitions = self._folder / f"definitions-{count}"
+        catalogs.write(definitions, count)
+        imported = catalogs.take_in(self._url(count), definitions)
         self._postgres.query("VACUUM ANALYZE", f"bench_{count}")
         return Figures(count, imported), self._url(count)
 
