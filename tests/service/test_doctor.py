@@ -116,7 +116,7 @@ def test_migrations_that_are_missing_are_a_problem(examine: Any, database_url: s
     try:
         code, lines = examine()
     finally:
-        executed(database_url, "UPDATE alembic_version SET version_num = '0003'")
+        executed(database_url, "UPDATE alembic_version SET version_num = '0004'")
     assert (code, "Run: toolcatalog db upgrade" in lines["migrations"]) == (1, True)
 
 

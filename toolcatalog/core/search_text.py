@@ -57,7 +57,7 @@ def by_weight(definition: Definition) -> list[str]:
     for weight, _, text in fields(definition):
         texts[weight].append(text)
     joined = {weight: "\n".join(filter(None, texts[weight]))[:_MAX_TEXT] for weight in WEIGHTS}
-    # A name that stands in a tag and in a capability too says no more about the tool than one that stands once.
+    # A word of the name that stands in a tag and a capability too says no more than one that stands once.
     return [_each_once(joined["A"]), *(joined[weight] for weight in WEIGHTS[1:])]
 
 

@@ -27,7 +27,8 @@ from toolcatalog.services.listing import Position
 MAX_WORDS = 32
 _SEARCH = ToolVersion.__table__.c.search
 # Weights D, C, B, A of PostgreSQL's ts_rank: inputs, descriptions, use cases, names.
-_RANK_WEIGHTS = (0.1, 0.4, 0.7, 1.0)
+_RANK_WEIGHTS = cast([0.1, 0.4, 0.7, 1.0], ARRAY(REAL))
+_ENGLISH = cast("english", REGCONFIG)
 # Above any rank that words can add up to: who types a tool's name wants that tool.
 _EXACT_NAME = 100.0
 # How rare a word counts that stands in no statistics: about one tool in 10,000.
@@ -161,21 +162,22 @@ def _ranked(question: str, terms: list[_Term], part_of_name: str | None, filters
         wanted.append(ToolVersion.tool_name.icontains(part_of_name, autoescape=True))
         scores.append(func.similarity(ToolVersion.tool_name, part_of_name))
     score = cast(sum(scores, start=cast(0, Float)), Float)
-    return (
-        select(
-            ToolVersion.id, ToolVersion.tool_name, score.label("score"), func.count().over().label("total")
-        )
+    # OFFSET 0 has the scores made first: what is counted, and kept meanwhile, is then small.
+    scored = (
+        select(ToolVersion.id, ToolVersion.tool_name, score.label("score"))
         .where(*wanted)
+        .offset(0)
         .subquery()
     )
+    return select(scored, func.count().over().label("total")).subquery()
 
 
 def _tsquery(term: _Term) -> ColumnElement[Any]:
-    return func.plainto_tsquery(cast("english", REGCONFIG), term.word)
+    return func.plainto_tsquery(_ENGLISH, term.word)
 
 
 def _rank(term: _Term) -> ColumnElement[float]:
-    return func.ts_rank(cast(list(_RANK_WEIGHTS), ARRAY(REAL)), _SEARCH, _tsquery(term))
+    return func.ts_rank(_RANK_WEIGHTS, _SEARCH, _tsquery(term))
 
 
 def _page(session: Session, ranked: Subquery, after: Position | None, limit: int) -> Sequence[Row[Any]]:
