@@ -74,7 +74,8 @@ lock: $(VENV)/dev.installed ## write the lock files anew, from setup.cfg
 	$(BIN)/uv pip compile setup.cfg --extra build --extra loadtest --extra docs --extra test --extra dev $(LOCK) \
 		--constraints requirements.txt --output-file requirements-dev.txt
 
-LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade \
+# With the extras: without, pip takes a newer release for one that has them, and then misses its hash.
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-strip-extras --upgrade \
 	--custom-compile-command "make lock"
 
 clean: ## remove what was installed and cached; the database in var/ stays
