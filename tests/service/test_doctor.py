@@ -148,11 +148,11 @@ def test_a_large_table_that_is_read_from_end_to_end_is_said(examine: Any, databa
     executed(
         database_url,
         "SET enable_indexonlyscan = off",  # once autovacuum has been there, it would be chosen
-        "INSERT INTO search_words SELECT 'w' || n FROM generate_series(1, 10001) n",
+        "INSERT INTO search_words SELECT 'w' || n FROM generate_series(1, 15000) n",
         "ANALYZE search_words",
         "SELECT pg_stat_reset_single_table_counters('search_words'::regclass)",
         "ANALYZE search_words",
-        "DO 'BEGIN FOR n IN 1..1001 LOOP PERFORM count(*) FROM search_words WHERE length(word) = n; "
+        "DO 'BEGIN FOR n IN 1..1200 LOOP PERFORM count(*) FROM search_words WHERE length(word) = n; "
         "END LOOP; END'",
         "SELECT pg_stat_force_next_flush()",
     )
