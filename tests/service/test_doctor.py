@@ -151,6 +151,8 @@ def test_a_large_table_that_is_read_from_end_to_end_is_said(examine: Any, databa
         "INSERT INTO search_words SELECT 'w' || n FROM generate_series(1, 15000) n",
         "ANALYZE search_words",
         "SELECT pg_stat_reset_single_table_counters('search_words'::regclass)",
+        "SELECT pg_stat_reset_single_table_counters(indexrelid) FROM pg_index"
+        " WHERE indrelid = 'search_words'::regclass",  # other tests have searched by it
         "ANALYZE search_words",
         "DO 'BEGIN FOR n IN 1..1200 LOOP PERFORM count(*) FROM search_words WHERE length(word) = n; "
         "END LOOP; END'",
