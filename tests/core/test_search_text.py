@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from toolcatalog.core import search_text
-from toolcatalog.core.definition import from_document
+from toolcatalog.core.definition import Document, from_document, to_document
 
 DOCUMENT: dict[str, Any] = {
     "tool_name": "Test-NetConnection",
@@ -39,7 +39,14 @@ DOCUMENT: dict[str, Any] = {
     "metadata": {"author": "unsearched", "tags": ["ping", 7, "two words"]},
     "examples": ["unsearched"],
 }
-TOOL = from_document(DOCUMENT)
+
+
+def written(document: dict[str, Any]) -> Document:
+    """The definition as the catalog keeps it."""
+    return to_document(from_document(document))
+
+
+TOOL = written(DOCUMENT)
 
 
 def test_fields_are_searched_with_these_weights() -> None:
@@ -77,12 +84,12 @@ def test_the_texts_of_one_weight_are_one_text() -> None:
 
 
 def test_a_tool_without_capabilities_is_found_by_its_name_and_description() -> None:
-    tool = from_document({"tool_name": "ls", "description": "Lists files"})
+    tool = written({"tool_name": "ls", "description": "Lists files"})
     assert search_text.by_weight(tool) == ["ls", "", "Lists files", ""]
 
 
 def test_of_a_very_long_text_the_beginning_is_searched() -> None:
-    tool = from_document({"tool_name": "ls", "description": "word " * 50_000})
+    tool = written({"tool_name": "ls", "description": "word " * 50_000})
     assert search_text.by_weight(tool)[2] == "word " * 20_000
 
 

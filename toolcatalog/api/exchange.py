@@ -19,7 +19,7 @@ from toolcatalog.core import definition as definitions
 from toolcatalog.core import json_text
 from toolcatalog.schemas.answers import listed, ref, shape
 from toolcatalog.schemas.queries import ExportBody, ExportQuery, ImportQuery, ToolQuery
-from toolcatalog.services import exports, imports, rows, tools
+from toolcatalog.services import exports, imports, tools
 from toolcatalog.services.changes import current_revision
 from toolcatalog.services.imports import Result
 from toolcatalog.services.tools import Reference
@@ -61,7 +61,7 @@ def validate_change(query: Query, reference: str) -> Response:
     body = bodies.optional_json_object()
     with reading() as session:
         row = tools.get(session, Reference.parse(reference), query.get("version"))
-        document = {**definitions.to_document(rows.read(row)), **body}
+        document = {**row.change.definition, **body}
     report = definitions.read(document)[1]
     if document["tool_name"] != row.tool_name:
         report.errors.append(tools.rename_finding(row))

@@ -106,9 +106,10 @@ def _render_page(parts: Context, key: Key, query: Query) -> Answer:
             text, page = rendering.page_of_tools(session, parts.cache, filters, **place)
         else:
             page = listing.page(session, filters, **place)
-            found = listing.load(session, [row.id for row in page.rows], whole="capabilities" in fields)
-            whole = [rows.answer(found[row.id], whole="capabilities" in fields) for row in page.rows]
-            text = rendering.body([rendering.chosen(tool, fields) for tool in whole])
+            whole = rows.needs_whole(fields)
+            found = listing.load(session, [row.id for row in page.rows], whole=whole)
+            answers = [rows.answer(found[row.id], whole=whole) for row in page.rows]
+            text = rendering.body([rendering.chosen(tool, fields) for tool in answers])
     headers = page_headers(page.total, cursors.make(page.next, bound(query)))
     return rendering.answer(text, key, page.revision, OnList(filters), headers)
 

@@ -16,7 +16,6 @@ from toolcatalog.api.reads import answer_read, key_of
 from toolcatalog.api.tools import Query, answer_version
 from toolcatalog.cache.dependence import OnTool
 from toolcatalog.cache.store import Answer
-from toolcatalog.core.definition import to_document
 from toolcatalog.core.merge import difference
 from toolcatalog.schemas.answers import listed, ref
 from toolcatalog.schemas.queries import DifferenceQuery, HistoryQuery, ReadQuery
@@ -64,7 +63,7 @@ def get_difference(query: Query, reference: str) -> Response:
             tools.get(session, Reference.parse(reference), version)
             for version in (query["from_"], query.get("to"))
         )
-        difference_ = difference(to_document(rows.read(old)), to_document(rows.read(new)))
+        difference_ = difference(old.change.definition, new.change.definition)
         return old.tool_id, {"from": old.version, "to": new.version, "changes": difference_}
 
     return _answer_of_tool(query, read)

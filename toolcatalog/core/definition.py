@@ -154,11 +154,16 @@ class Definition:
 
     @property
     def tags(self) -> list[str]:
-        """The words in `metadata.tags` that tools are found by; what is not a short string is left out."""
-        tags = self.metadata.get("tags")
-        if not isinstance(tags, list):
-            return []
-        return [tag for tag in tags if isinstance(tag, str) and 0 < len(tag) <= MAX_TAG_LENGTH]
+        """The words that the tool is found by."""
+        return tags(self.metadata)
+
+
+def tags(metadata: Document) -> list[str]:
+    """Return the words in `metadata.tags` that tools are found by; what is not a short string is left out."""
+    given = metadata.get("tags")
+    if not isinstance(given, list):
+        return []
+    return [tag for tag in given if isinstance(tag, str) and 0 < len(tag) <= MAX_TAG_LENGTH]
 
 
 MAX_TAG_LENGTH = 100  # an index row of PostgreSQL holds 2.7 KB; a tag is a word

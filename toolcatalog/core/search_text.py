@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import snowballstemmer
 
-from toolcatalog.core.definition import Definition
+from toolcatalog.core.definition import Document, tags
 from toolcatalog.errors import Path, dotted
 
 # PostgreSQL's four weights, from what a tool is called to what it is fed with.
@@ -26,35 +26,32 @@ _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def fields(definition: Definition) -> Iterator[tuple[str, Path, str]]:
-    """Yield weight, path and text of each searched field."""
-    yield "A", ("tool_name",), _words_of_name(definition.tool_name)
-    yield "A", ("metadata", "tags"), " ".join(definition.tags)
-    yield "C", ("description",), definition.description
-    for name, capability in definition.capabilities.items():
+def fields(document: Document) -> Iterator[tuple[str, Path, str]]:
+    """Yield weight, path and text of each searched field of a definition."""
+    yield "A", ("tool_name",), _words_of_name(document["tool_name"])
+    yield "A", ("metadata", "tags"), " ".join(tags(document.get("metadata", {})))
+    yield "C", ("description",), document["description"]
+    for name, capability in document.get("capabilities", {}).items():
         path: Path = ("capabilities", name)
         yield "A", path, _words_of_name(name)
-        yield "C", (*path, "description"), capability.description or ""
-        for pattern_name, pattern in capability.patterns.items():
+        yield "C", (*path, "description"), capability.get("description", "")
+        for pattern_name, pattern in capability["patterns"].items():
             here: Path = (*path, "patterns", pattern_name)
             yield "C", here, _words_of_name(pattern_name)
-            yield "C", (*here, "description"), pattern.description
-            yield "B", (*here, "typical_use_cases"), "\n".join(pattern.typical_use_cases)
+            yield "C", (*here, "description"), pattern["description"]
+            yield "B", (*here, "typical_use_cases"), "\n".join(pattern.get("typical_use_cases", ()))
             for side in ("required_inputs", "optional_inputs"):
-                inputs = getattr(pattern, side)
-                yield (
-                    "D",
-                    (*here, side),
-                    " ".join(
-                        f"{_words_of_name(item['name'])} {item.get('description', '')}" for item in inputs
-                    ),
-                )
+                yield "D", (*here, side), " ".join(map(_words_of_input, pattern.get(side, ())))
 
 
-def by_weight(definition: Definition) -> list[str]:
-    """Return the searched text of each weight, in the order of `WEIGHTS`."""
+def _words_of_input(given: Document) -> str:
+    return f"{_words_of_name(given['name'])} {given.get('description', '')}"
+
+
+def by_weight(document: Document) -> list[str]:
+    """Return the searched text of a definition for each weight, in the order of `WEIGHTS`."""
     texts: dict[str, list[str]] = {weight: [] for weight in WEIGHTS}
-    for weight, _, text in fields(definition):
+    for weight, _, text in fields(document):
         texts[weight].append(text)
     joined = {weight: "\n".join(filter(None, texts[weight]))[:_MAX_TEXT] for weight in WEIGHTS}
     # A word of the name that stands in a tag and a capability too says no more than one that stands once.
@@ -65,14 +62,14 @@ def _each_once(text: str) -> str:
     return " ".join(dict.fromkeys(split(text)))
 
 
-def matches(definition: Definition, words: Iterable[str]) -> list[dict[str, object]]:
-    """List the fields that answer any of the words, each as `{"field": path, "words": [...]}`.
+def matches(document: Document, words: Iterable[str]) -> list[dict[str, object]]:
+    """List the fields of a definition that answer any of the words, as `{"field": path, "words": [...]}`.
 
     A field's word answers one of `words` when both have the same stem.
     """
     wanted = [(word, stem(word)) for word in words]
     found: list[dict[str, object]] = []
-    for _, path, text in fields(definition):
+    for _, path, text in fields(document):
         stems = {stem(word) for word in split(text)}
         if answered := [word for word, key in wanted if key in stems]:
             found.append({"field": dotted(path), "words": answered})

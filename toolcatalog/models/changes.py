@@ -44,6 +44,13 @@ class Change(Base):
     before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     after: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What the version says since this change; since it was retired, what it said before."""
+        said = self.before if self.after is None else self.after
+        assert said is not None  # noqa: S101 - no change has neither
+        return said
+
 
 class CatalogState(Base):
     """The one row that holds the revision of the last change. Its lock puts commits in revision order.

@@ -2,6 +2,10 @@
 
 A tool's identity (`tools`) never goes away, so that its history, its id and its retired versions stay
 reachable. JSON columns are `json`, not `jsonb`: what an author wrote comes out in the order he wrote it.
+
+A definition is answered from the last change of its version, where it stands whole. Here it stands in
+columns: for what lists are filtered, ordered and searched by, and for whoever asks in SQL. What only they
+read is deferred.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
 
 from toolcatalog.core.definition import STATUSES
 from toolcatalog.core.search_text import WEIGHTS
@@ -59,7 +63,7 @@ class Tool(Base):
 class ToolVersion(Base):
     """One version of a tool. Exactly one version of a tool is its latest.
 
-    What belongs to it is loaded by the query that finds it (`services.tools.whole`), never on the way.
+    Its change is loaded by the query that finds it (`services.tools.whole`), never on the way.
 
     `tool_name` stands here too, so that one index can filter and order a list; the foreign key over both
     columns keeps it true. `enabled_is_set` says that somebody set `enabled` to what the tool's file does not
@@ -112,11 +116,11 @@ class ToolVersion(Base):
     status: Mapped[str] = mapped_column(Text)
     enabled: Mapped[bool]
     enabled_is_set: Mapped[bool] = mapped_column(server_default=text("false"), default=False)
-    defaults: Mapped[dict[str, Any]] = mapped_column(Json)
-    dependencies: Mapped[list[dict[str, Any]]] = mapped_column(Json)
-    free_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", Json)
-    examples: Mapped[list[Any]] = mapped_column(Json)
-    tags: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    defaults: Mapped[dict[str, Any]] = mapped_column(Json, deferred=True)
+    dependencies: Mapped[list[dict[str, Any]]] = mapped_column(Json, deferred=True)
+    free_metadata: Mapped[dict[str, Any]] = mapped_column("metadata", Json, deferred=True)
+    examples: Mapped[list[Any]] = mapped_column(Json, deferred=True)
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), deferred=True)
     source_kind: Mapped[str] = mapped_column(Text)
     source_path: Mapped[str | None] = mapped_column(Text)
     source_sha256: Mapped[str | None] = mapped_column(Text)
@@ -128,8 +132,8 @@ class ToolVersion(Base):
     updated_by: Mapped[str] = mapped_column(Text)
     change_id: Mapped[int] = mapped_column(ForeignKey("changes.id"))
     search_texts: Mapped[list[str]] = mapped_column(ARRAY(Text), deferred=True)
-    capabilities: Mapped[list[Capability]] = relationship(
-        order_by="Capability.position", cascade="all, delete-orphan", passive_deletes=True, lazy="raise"
+    capabilities: WriteOnlyMapped[Capability] = relationship(
+        order_by="Capability.position", cascade="all, delete-orphan", passive_deletes=True
     )
     change: Mapped[Change] = relationship(lazy="raise")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import select, text
+from sqlalchemy import inspect, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
@@ -64,7 +64,8 @@ class Journal:
         row.change = change
         row.updated_by = self.actor.name
         self._unnumbered.append(change)
-        self._words.update(*map(search_text.vocabulary, row.search_texts))
+        if "search_texts" not in inspect(row).unloaded:  # else they are as they were, and their words known
+            self._words.update(*map(search_text.vocabulary, row.search_texts))
         self.session.add(change)
 
     @property
@@ -128,6 +129,8 @@ def _add_words(session: Session, words: set[str]) -> None:
     Sorted: two writers that add the same words wait for one another in one order, and only until the
     other's commit, since this comes last but one.
     """
+    if not words:
+        return
     known = session.scalars(select(SearchWord.word).where(SearchWord.word.in_(words)))
     new = sorted(words.difference(known))
     if new:

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from toolcatalog.core.definition import Document, to_document
+from toolcatalog.core.definition import Document
 from toolcatalog.errors import Finding, NotFound
 from toolcatalog.models import ToolVersion
-from toolcatalog.services import rows, tools
+from toolcatalog.services import tools
 from toolcatalog.services.listing import LISTED
 
 BATCH = 200
@@ -23,9 +23,9 @@ def documents(session: Session, names: Sequence[str] | None = None) -> Iterator[
         query = select(ToolVersion).where(LISTED, ToolVersion.tool_name > after)
         if names is not None:
             query = query.where(ToolVersion.tool_name.in_(names))
-        query = query.order_by(ToolVersion.tool_name).limit(BATCH).options(*tools.whole())
+        query = query.order_by(ToolVersion.tool_name).limit(BATCH).options(tools.whole())
         batch = list(session.scalars(query))
-        yield from (to_document(rows.read(row)) for row in batch)
+        yield from (row.change.definition for row in batch)
         if len(batch) < BATCH:
             return
         after = batch[-1].tool_name

@@ -19,7 +19,7 @@ from toolcatalog.core.definition import Definition
 from toolcatalog.core.merge import is_same
 from toolcatalog.errors import AlreadyExists, CatalogError, Finding, ImportRejected
 from toolcatalog.models import Tool, ToolVersion
-from toolcatalog.services import rows, tools
+from toolcatalog.services import tools
 from toolcatalog.services.changes import Journal
 from toolcatalog.sources.definitions import Item, Source
 
@@ -105,8 +105,7 @@ def _lock(session: Session, names: list[str]) -> dict[str, _Known]:
     known = {name: _Known(tool, []) for name, tool in found.items()}
     old = [tool.id for name, tool in found.items() if name not in missing]
     if old:
-        query_versions = select(ToolVersion).where(ToolVersion.tool_id.in_(old)).options(*tools.whole())
-        for row in session.scalars(query_versions):
+        for row in session.scalars(tools.to_change().where(ToolVersion.tool_id.in_(old))):
             known[row.tool_name].versions.append(row)
     return known
 
@@ -141,7 +140,7 @@ def _take_again(
     journal: Journal, row: ToolVersion, index: int, item: Item, definition: Definition, *, overwrite: bool
 ) -> Result:
     definition = tools.with_set_enabled(row, definition, from_file=item.source is not None)
-    before, after = definitions.to_document(rows.read(row)), definitions.to_document(definition)
+    before, after = row.change.definition, definitions.to_document(definition)
     if row.retired_at is None and is_same(before, after) and _is_from(row, item.source):
         return Result(index, row.tool_name, row.version, "unchanged")
     if not overwrite:

@@ -95,11 +95,11 @@ def page(session: Session, filters: Filters, *, sort: str, after: Position | Non
 
 
 def load(session: Session, ids: Collection[int], *, whole: bool = True) -> dict[int, ToolVersion]:
-    """Return versions by id; not `whole`: without capabilities."""
+    """Return versions by id; not `whole`: for no more than the head of an answer."""
     if not ids:
         return {}
-    options = tools.whole() if whole else [joinedload(ToolVersion.change, innerjoin=True)]
-    query = select(ToolVersion).where(ToolVersion.id.in_(ids)).options(*options)
+    head = joinedload(ToolVersion.change, innerjoin=True).load_only(Change.revision)
+    query = select(ToolVersion).where(ToolVersion.id.in_(ids)).options(tools.whole() if whole else head)
     return {row.id: row for row in session.scalars(query)}
 
 

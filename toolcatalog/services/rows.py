@@ -1,38 +1,44 @@
-"""Between a definition and its rows: the only place that knows both shapes."""
+"""Between a definition and its rows: writing it into columns, and answering it from its last change."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+from collections.abc import Collection
 from typing import Any
 
 from toolcatalog.core import search_text
-from toolcatalog.core.definition import Capability, Definition, Document, Pattern, to_document
+from toolcatalog.core.definition import (
+    FIELD_NAMES,
+    Capability,
+    Definition,
+    Document,
+    Pattern,
+    to_document,
+)
 from toolcatalog.models import Capability as CapabilityRow
 from toolcatalog.models import Pattern as PatternRow
 from toolcatalog.models import ToolVersion
 
 _PATTERN_FIELDS = tuple(field.name for field in dataclasses.fields(Pattern))
-_SCALARS = (
-    "description",
-    "platform",
-    "category",
-    "status",
-    "enabled",
-    "defaults",
-    "dependencies",
-    "examples",
-)
+# Of a definition, what its row has in columns of their own that come with it.
+HEAD_FIELDS = ("tool_name", "version", "description", "platform", "category", "status", "enabled")
+DOCUMENT_FIELDS = frozenset(FIELD_NAMES).difference(HEAD_FIELDS)
+_COLUMNS = (*HEAD_FIELDS[2:], "defaults", "dependencies", "examples")
+_ALWAYS: Document = {"defaults": {}, "capabilities": {}, "dependencies": [], "metadata": {}, "examples": []}
 
 
 def write(row: ToolVersion, definition: Definition) -> None:
-    """Make a row say what a definition says; its name and version are the caller's to set."""
-    for name in _SCALARS:
+    """Make a row say what a definition says; its name and version are the caller's to set.
+
+    Capabilities are added: those of a row that was there before are the caller's to delete.
+    """
+    for name in _COLUMNS:
         setattr(row, name, getattr(definition, name))
     row.free_metadata = definition.metadata
     row.tags = definition.tags
-    row.search_texts = search_text.by_weight(definition)
-    row.capabilities = [
+    row.search_texts = search_text.by_weight(to_document(definition))
+    row.capabilities.add_all(
         CapabilityRow(
             position=position,
             capability_name=name,
@@ -40,7 +46,7 @@ def write(row: ToolVersion, definition: Definition) -> None:
             patterns=_pattern_rows(capability),
         )
         for position, (name, capability) in enumerate(definition.capabilities.items())
-    ]
+    )
 
 
 def _pattern_rows(capability: Capability) -> list[PatternRow]:
@@ -50,39 +56,16 @@ def _pattern_rows(capability: Capability) -> list[PatternRow]:
     ]
 
 
-def read(row: ToolVersion, *, whole: bool = True) -> Definition:
-    """Return the definition that a row and its capabilities hold; not `whole`, without these."""
-    capabilities = row.capabilities if whole else ()
-    return Definition(
-        tool_name=row.tool_name,
-        version=row.version,
-        metadata=row.free_metadata,
-        capabilities={
-            capability.capability_name: Capability(
-                description=capability.description,
-                patterns={
-                    pattern.pattern_name: Pattern(**{f: getattr(pattern, f) for f in _PATTERN_FIELDS})
-                    for pattern in capability.patterns
-                },
-            )
-            for capability in capabilities
-        },
-        **{name: getattr(row, name) for name in _SCALARS},
-    )
-
-
 def answer(row: ToolVersion, *, whole: bool = True) -> Document:
     """Return a tool as it is answered: the definition, and what the catalog knows about it.
 
-    Not `whole`, its capabilities are not looked at, and seem to be none. The maps and lists of the tool
-    itself are always there, so that a client need not ask whether.
+    Not `whole`, it has no more of the definition than `HEAD_FIELDS`, and its change's text need not be
+    loaded. Otherwise the maps and lists of the tool itself are always there, so that a client need not ask
+    whether.
     """
-    definition = read(row, whole=whole)
-    document = to_document(definition)
     return {
         "id": row.tool_id,
-        **document,
-        **{name: document.get(name, getattr(definition, name)) for name in _ALWAYS},
+        **(_whole(row) if whole else _head(row)),
         "revision": row.change.revision,
         "is_latest": row.is_latest,
         "created_at": timestamp(row.created_at),
@@ -93,7 +76,19 @@ def answer(row: ToolVersion, *, whole: bool = True) -> Document:
     }
 
 
-_ALWAYS = ("defaults", "capabilities", "dependencies", "metadata", "examples")
+def needs_whole(fields: Collection[str]) -> bool:
+    """Tell whether fields of an answer stand only in the whole definition."""
+    return not DOCUMENT_FIELDS.isdisjoint(fields)
+
+
+def _whole(row: ToolVersion) -> Document:
+    document = row.change.definition
+    return {**document, **{name: document.get(name, empty) for name, empty in _ALWAYS.items()}}
+
+
+def _head(row: ToolVersion) -> Document:
+    values = ((name, getattr(row, name)) for name in HEAD_FIELDS)
+    return {name: value for name, value in values if value is not None}
 
 
 def source(row: ToolVersion) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from toolcatalog.core import search_text
 from toolcatalog.core.filters import Filters
 from toolcatalog.models import SearchWord, ToolVersion
-from toolcatalog.services import listing, rows
+from toolcatalog.services import listing
 from toolcatalog.services.changes import current_revision
 from toolcatalog.services.listing import Position
 
@@ -190,7 +190,7 @@ def _page(session: Session, ranked: Subquery, after: Position | None, limit: int
 
 
 def _matches(row: ToolVersion, terms: list[_Term], part_of_name: str | None) -> list[dict[str, Any]]:
-    found = search_text.matches(rows.read(row), [term.word for term in terms])
+    found = search_text.matches(row.change.definition, [term.word for term in terms])
     if part_of_name is not None:
         found.insert(0, {"field": "tool_name", "words": [part_of_name]})
     return found

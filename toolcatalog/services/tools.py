@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session, joinedload, selectinload
+from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.interfaces import ORMOption
 
 from toolcatalog.core import definition as definitions
@@ -17,7 +17,7 @@ from toolcatalog.core import versions
 from toolcatalog.core.definition import Definition, Document
 from toolcatalog.core.merge import is_same
 from toolcatalog.errors import AlreadyExists, Finding, InvalidDefinition, NotFound
-from toolcatalog.models import Capability, Tool, ToolVersion
+from toolcatalog.models import Change, Tool, ToolVersion
 from toolcatalog.services import rows
 from toolcatalog.services.changes import Journal
 
@@ -50,12 +50,9 @@ class Reference:
         return query.where(Tool.id == (self.id if self.id is not None and self.id <= _MAX_ID else -1))
 
 
-def whole() -> Iterable[ORMOption]:
-    """Load versions with all that an answer needs, in two queries however many they are."""
-    return (
-        joinedload(ToolVersion.change, innerjoin=True),
-        selectinload(ToolVersion.capabilities).joinedload(Capability.patterns),
-    )
+def whole() -> ORMOption:
+    """Load live versions with their definitions, and with all else that an answer needs."""
+    return joinedload(ToolVersion.change, innerjoin=True).load_only(Change.revision, Change.after)
 
 
 def get(session: Session, reference: Reference, version: str | None = None) -> ToolVersion:
@@ -66,7 +63,7 @@ def get(session: Session, reference: Reference, version: str | None = None) -> T
     """
     query = reference.matches(select(ToolVersion).join(Tool, Tool.id == ToolVersion.tool_id))
     wanted = ToolVersion.is_latest if version is None else ToolVersion.version == version
-    row = session.scalar(query.where(wanted).options(*whole()))
+    row = session.scalar(query.where(wanted).options(whole()))
     if row is None:
         raise _no_such(session, reference, version)
     if row.retired_at is not None:
@@ -107,7 +104,7 @@ def list_versions(session: Session, reference: Reference) -> list[ToolVersion]:
     """
     tool = get_identity(session, reference)
     query = select(ToolVersion).where(ToolVersion.tool_id == tool.id, ToolVersion.retired_at.is_(None))
-    found = list(session.scalars(query.options(*whole())))
+    found = list(session.scalars(query.options(whole())))
     if not found:
         raise NotFound(f"The {reference} is retired; a restore brings it back.")
     return sorted(found, key=lambda row: versions.sort_key(row.version), reverse=True)
@@ -124,8 +121,12 @@ def lock(session: Session, reference: Reference) -> list[ToolVersion]:
     tool = session.scalar(query)
     if tool is None:
         raise NotFound(f"There is no {reference}.")
-    found = select(ToolVersion).where(ToolVersion.tool_id == tool.id).options(*whole())
-    return list(session.scalars(found))
+    return list(session.scalars(to_change().where(ToolVersion.tool_id == tool.id)))
+
+
+def to_change() -> Select[ToolVersion]:
+    """Select versions, live and retired, with their definitions."""
+    return select(ToolVersion).options(joinedload(ToolVersion.change, innerjoin=True))
 
 
 def create(journal: Journal, definition: Definition) -> ToolVersion:
@@ -211,7 +212,7 @@ def replace(
     row = _live(known, reference, version)
     if precondition is not None:
         precondition(row)
-    before = definitions.to_document(rows.read(row))
+    before = row.change.definition
     definition = definitions.from_document(change(before))
     if definition.tool_name != row.tool_name:
         raise InvalidDefinition("A tool keeps its name.", [rename_finding(row)])
@@ -257,8 +258,7 @@ def overwrite(journal: Journal, row: ToolVersion, before: Document, definition: 
     after = definitions.to_document(definition)
     if is_same(after, before):
         return False
-    row.capabilities.clear()
-    journal.session.flush()  # the old names go before the new ones come
+    journal.session.execute(row.capabilities.delete())
     rows.write(row, definition)
     row.updated_at = func.now()
     journal.record(row, _action(before, after), before, after)
@@ -296,9 +296,8 @@ def roll_back(
         precondition(latest)
     if latest is not row:
         _make_latest(journal.session, row, known)
-        before, after = (definitions.to_document(rows.read(each)) for each in (latest, row))
         row.updated_at = func.now()
-        journal.record(row, "rolled_back", before, after)
+        journal.record(row, "rolled_back", latest.change.definition, row.change.definition)
     return row
 
 
@@ -320,7 +319,7 @@ def retire(
     going = live if version is None else [row]
     for each in going:
         each.retired_at = func.now()
-        journal.record(each, "retired", definitions.to_document(rows.read(each)), None)
+        journal.record(each, "retired", each.change.definition, None)
     left = [each for each in live if each not in going]
     if row.is_latest and left:
         _make_latest(journal.session, _newest(left), known)
@@ -343,7 +342,7 @@ def restore(journal: Journal, reference: Reference, version: str | None) -> Tool
     for row in coming:
         row.retired_at = None
         row.updated_at = func.now()
-        journal.record(row, "restored", None, definitions.to_document(rows.read(row)))
+        journal.record(row, "restored", None, row.change.definition)
     others = [row for row in known if row not in coming]
     newest = _newest(coming) if coming else None
     if newest is not None and not any(row.is_latest for row in coming) and _becomes_latest(newest, others):

@@ -1,0 +1,70 @@
+"""A definition stands in the database twice, in columns and in its last change. Both say the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload, undefer
+
+from tests.api.test_tools import TOOLS, made
+from tests.conftest import tool
+from toolcatalog.api import context
+from toolcatalog.core.definition import Definition, Document, Pattern
+from toolcatalog.models import Capability, ToolVersion
+
+
+def said_by_columns(session: Session, row: ToolVersion) -> Document:
+    """The definition as somebody reads it who asks in SQL; without what is unset or empty."""
+    query = select(Capability).options(selectinload(Capability.patterns)).order_by(Capability.position)
+    capabilities = {
+        capability.capability_name: filled(
+            description=capability.description,
+            patterns={
+                pattern.pattern_name: filled(
+                    **{field.name: getattr(pattern, field.name) for field in dataclasses.fields(Pattern)}
+                )
+                for pattern in capability.patterns
+            },
+        )
+        for capability in session.scalars(query.where(Capability.tool_version_id == row.id))
+    }
+    others = [field.name for field in dataclasses.fields(Definition)]
+    columns = {name: getattr(row, name) for name in others if name not in ("capabilities", "metadata")}
+    return filled(**columns, metadata=row.free_metadata, capabilities=capabilities)
+
+
+def filled(**values: Any) -> Document:
+    return {name: value for name, value in values.items() if value is not None and value not in ({}, [])}
+
+
+def test_columns_and_the_last_change_say_the_same_whatever_was_done(client: FlaskClient, app: Flask) -> None:
+    made(client, tool_name="changed")
+    client.put(
+        f"{TOOLS}/changed", json={"capabilities": {}, "metadata": {}, "category": None, "defaults": {}}
+    )
+    made(client, tool_name="switched")
+    client.patch(f"{TOOLS}/switched/disable")
+    made(client, tool_name="rolled back")
+    client.patch(f"{TOOLS}/rolled back", json={"version": "2.0", "metadata": {"tags": ["two", 2]}})
+    client.post(f"{TOOLS}/rolled back/rollback", json={"version": "1.0"})
+    made(client, tool_name="retired")
+    client.patch(f"{TOOLS}/retired", json={"version": "2.0"})
+    client.delete(f"{TOOLS}/retired?version=2.0")
+    made(client, tool_name="restored")
+    client.delete(f"{TOOLS}/restored")
+    client.post(f"{TOOLS}/restored/restore")
+    made(client, tool_name="imported")
+    client.delete(f"{TOOLS}/imported")
+    other = tool("imported", capabilities={"b": tool()["capabilities"]["text_search"]}, examples=[1.0, None])
+    assert client.post(f"{TOOLS}/import?overwrite=true", json=[other]).status_code == 200
+    with context.of(app).database.read() as session:
+        query = select(ToolVersion).options(selectinload(ToolVersion.change), undefer("*"))
+        found = {(row.tool_name, row.version): row for row in session.scalars(query)}
+        assert len(found) == 8
+        for row in found.values():
+            assert filled(**row.change.definition) == said_by_columns(session, row), row.tool_name
+    assert found["retired", "2.0"].retired_at is not None
