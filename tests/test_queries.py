@@ -19,7 +19,7 @@ from tests.api.test_tools import TOOLS, made
 from tests.conftest import empty, tool
 from toolcatalog.api import context
 from toolcatalog.core.filters import Filters
-from toolcatalog.services import listing, search
+from toolcatalog.services import listing, search, words
 
 Statement = tuple[str, Any]
 
@@ -89,8 +89,9 @@ def stocked(session_app: Flask) -> Iterator[Flask]:
         ("?limit=200", 2),
         ("?limit=200&platform=linux&enabled=true&capability=capability_0", 2),
         ("?limit=200&view=summary", 2),
-        ("/search?q=make+thing7&limit=200", 4),
-        ("/search?name=tool&limit=200", 3),
+        ("/search?q=make+thing7&limit=200", 1),
+        ("/search?q=make+thinng7&limit=200", 4),
+        ("/search?name=tool&limit=200", 1),
         ("/tool 0001/versions", 3),
         ("/tool 0001/history", 3),
         ("/export?names=tool 0001", 3),
@@ -98,6 +99,7 @@ def stocked(session_app: Flask) -> Iterator[Flask]:
 )
 def test_queries_per_answer(stocked: Flask, path: str, count: int) -> None:
     client = stocked.test_client()
+    client.get(TOOLS + path)  # how common its words are is known from now on
     forget(stocked)
     with statements(context.of(stocked).database.engine) as sent:
         assert client.get(TOOLS + path, buffered=True).status_code == 200
@@ -170,9 +172,9 @@ def test_updated_since_has_its_index(stocked: Flask) -> None:
 @pytest.mark.parametrize(
     ("question", "part", "place", "index"),
     [
-        ("thing7", None, 2, "ix_tool_versions_search"),
+        ("thing7", None, 1, "ix_tool_versions_search"),
         ("", "l 0007", 1, "ix_tool_versions_name_trigrams"),
-        ("thinng7", None, 2, "ix_search_words_trigrams"),
+        ("thinng7", None, 3, "ix_search_words_trigrams"),
     ],
 )
 def test_search_uses_its_indexes(
@@ -180,12 +182,20 @@ def test_search_uses_its_indexes(
 ) -> None:
     database = context.of(stocked).database
     with statements(database.engine) as sent, database.read() as session:
-        results = search.search(session, question, part, Filters(), after=None, limit=5)
+        results = search.search(session, words.read(session), question, part, Filters(), after=None, limit=5)
         assert results.total
         # A table of a few pages is rightly read whole; what counts is that the index could be used.
         session.execute(text("SET LOCAL enable_seqscan = off"))
         found = plan(session, sent[place])
     assert index in found, found
+
+
+def test_after_an_import_it_is_known_how_common_words_are(stocked: Flask) -> None:
+    with context.of(stocked).database.read() as session:
+        statistics = words.read(session)
+    assert statistics.tools == 2000
+    assert statistics.shares["make"] == 1.0
+    assert statistics.shares["thing7"] == pytest.approx(34 / 2000)
 
 
 def test_a_tool_its_history_and_the_feed_are_found_by_index(stocked: Flask) -> None:

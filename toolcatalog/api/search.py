@@ -36,6 +36,7 @@ def _render_hits(parts: Context, key: Key, query: Query) -> Answer:
     with parts.database.read() as session:
         results = searching.search(
             session,
+            parts.words.statistics(session, parts.coherence.known()),
             query.get("q", ""),
             query.get("name"),
             filters_of({**query, "name": None}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ class Filters:
     name: str | None = None
     version: str | None = None
     updated_since: dt.datetime | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return what has to hold, by name."""
+        fields = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return {name: value for name, value in fields if value is not None}
 
     def may_pass(self, document: Mapping[str, Any]) -> bool:
         """Tell whether a definition passes, as far as it says itself; `updated_since` counts as passed."""

@@ -19,6 +19,19 @@ WEIGHTS = "ABCD"
 # A tsvector holds 1 MB; this much of each weight is far more than a person writes about a tool.
 _MAX_TEXT = 100_000
 
+# What PostgreSQL's `english` does not look for: its file english.stop.
+STOP_WORDS = frozenset(
+    """
+    i me my myself we our ours ourselves you your yours yourself yourselves he him his himself she her
+    hers herself it its itself they them their theirs themselves what which who whom this that these
+    those am is are was were be been being have has had having do does did doing a an the and but if or
+    because as until while of at by for with about against between into through during before after
+    above below to from up down in out on off over under again further then once here there when where
+    why how all any both each few more most other some such no nor not only own same so than too very s
+    t can will just don should now
+    """.split()  # noqa: SIM905 - as that file has them, to be compared with it
+)
+
 # Of shorter words, three letters in common say nothing.
 MIN_TYPO = 4
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, Text, and_, func, select, tuple_
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session, joinedload
 
 from toolcatalog.core.filters import Filters
@@ -40,20 +41,21 @@ class Page:
     next: Position | None
 
 
-def conditions(filters: Filters) -> list[ColumnElement[bool]]:
-    """Say filters in SQL. All tools that are not retired pass an empty one."""
+def conditions(given: Mapping[str, Any]) -> list[ColumnElement[bool]]:
+    """Say in SQL what filters ask for, by their names; a value may be a bound parameter of that name.
+
+    All tools that are not retired pass where nothing is given.
+    """
     wanted: list[ColumnElement[bool]] = [LISTED]
-    if filters.version is not None:
-        wanted = [ToolVersion.retired_at.is_(None), ToolVersion.version == filters.version]
-    for name, column in _COLUMNS.items():
-        if (value := getattr(filters, name)) is not None:
-            wanted.append(column == value)
-    if filters.capability is not None:
-        wanted.append(ToolVersion.id.in_(_having(filters.capability)))
-    if filters.tag is not None:
-        wanted.append(ToolVersion.tags.contains([filters.tag]))
-    if filters.updated_since is not None:
-        wanted.append(ToolVersion.updated_at >= filters.updated_since)
+    if "version" in given:
+        wanted = [ToolVersion.retired_at.is_(None), ToolVersion.version == given["version"]]
+    wanted += [column == given[name] for name, column in _COLUMNS.items() if name in given]
+    if "capability" in given:
+        wanted.append(ToolVersion.id.in_(_having(given["capability"])))
+    if "tag" in given:
+        wanted.append(ToolVersion.tags.contains(array([given["tag"]], type_=Text)))
+    if "updated_since" in given:
+        wanted.append(ToolVersion.updated_at >= given["updated_since"])
     return wanted
 
 
@@ -66,13 +68,13 @@ _COLUMNS = {
 }
 
 
-def _having(capability: str) -> Select[int]:
+def _having(capability: Any) -> Select[int]:
     return select(Capability.tool_version_id).where(Capability.capability_name == capability)
 
 
 def page(session: Session, filters: Filters, *, sort: str, after: Position | None, limit: int) -> Page:
     """Return one page of a list; `after` None is the first."""
-    wanted = conditions(filters)
+    wanted = conditions(filters.given())
     count = select(func.count()).select_from(ToolVersion).where(*wanted).scalar_subquery()
     state = (select(CatalogState.revision).scalar_subquery(), count)
     query = (

@@ -8,21 +8,38 @@ known words that it may be a typo of: trigrams propose them, edit distance decid
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from rapidfuzz.distance import OSA
-from sqlalchemy import ColumnElement, Float, Row, Subquery, case, cast, func, or_, select, text, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, REAL, REGCONFIG
 from sqlalchemy.orm import Session
 
 from toolcatalog.core import search_text
 from toolcatalog.core.filters import Filters
-from toolcatalog.models import SearchWord, ToolVersion
-from toolcatalog.services import listing
+from toolcatalog.models import CatalogState, SearchWord, ToolVersion
+from toolcatalog.services import listing, tools
 from toolcatalog.services.changes import current_revision
 from toolcatalog.services.listing import Position
+from toolcatalog.services.words import WordStatistics
 
 MAX_WORDS = 32
 _SEARCH = ToolVersion.__table__.c.search
@@ -35,6 +52,8 @@ _EXACT_NAME = 100.0
 _RAREST = 1e-4
 # What more tools than this have tells them apart no longer: beside other words it only ranks.
 _COMMON = 0.5
+# Nor does one beside rarer words that so many tools have: they fill the longest page.
+_ENOUGH = 1_000
 # "grpe" shares this much with "grep": below PostgreSQL's default, so that a swap of letters is proposed.
 _TRIGRAMS_SHARED = 0.2
 _MAX_CORRECTIONS = 3
@@ -62,15 +81,16 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """A word to look for, what finding it is worth, and whether most tools have it."""
+    """A word to look for, which share of the tools has it, and what finding it is worth."""
 
     word: str
+    share: float
     worth: float
-    is_common: bool = False
 
 
 def search(
     session: Session,
+    statistics: WordStatistics,
     question: str,
     part_of_name: str | None,
     filters: Filters,
@@ -79,59 +99,70 @@ def search(
     limit: int,
 ) -> Results:
     """Find tools by the words of a question, by a part of their name, or by both; by neither, list all."""
-    terms = _terms(session, list(dict.fromkeys(search_text.split(question)))[:MAX_WORDS])
-    ranked = _ranked(question, terms, part_of_name, filters)
-    revision = current_revision(session)
-    found = _page(session, ranked, after, limit + 1)
-    total = found[0].total if found else 0
-    following = (found[limit - 1].score, found[limit - 1].tool_name) if len(found) > limit else None
-    whole = listing.load(session, [row.id for row in found[:limit]])
+    terms = _terms(session, statistics, list(dict.fromkeys(search_text.split(question)))[:MAX_WORDS])
+    by_rarity = sorted(terms, key=lambda term: term.share)
+    shape = _Shape(
+        words=len(terms),
+        telling=_count_telling(by_rarity, statistics.tools),
+        has_question=bool(question.strip()),
+        has_part=part_of_name is not None,
+        has_after=after is not None,
+        filters=frozenset(filters.given()),
+    )
+    values: dict[str, Any] = {
+        **filters.given(),
+        "question": question.strip(),
+        "part": part_of_name,
+        "pattern": _pattern(part_of_name or ""),
+        "limit": limit + 1,
+    }
+    values.update(zip(("after_score", "after_name"), after or (), strict=False))
+    for place, term in enumerate(by_rarity):
+        values |= {f"word_{place}": term.word, f"worth_{place}": term.worth}
+    found = session.execute(_statement(shape), values).all()
+    if not found:
+        return Results([], 0, current_revision(session), None)
     hits = [
-        Hit(whole[row.id], row.score, _matches(whole[row.id], terms, part_of_name)) for row in found[:limit]
+        Hit(one.ToolVersion, one.score, _matches(one.ToolVersion, terms, part_of_name))
+        for one in found[:limit]
     ]
-    return Results(hits, total, revision, following)
+    following = (hits[-1].score, hits[-1].row.tool_name) if len(found) > limit else None
+    return Results(hits, found[0].total, found[0].revision, following)
 
 
-def _terms(session: Session, words: Sequence[str]) -> list[_Term]:
+def _terms(session: Session, statistics: WordStatistics, words: Sequence[str]) -> list[_Term]:
     """Weigh the words of a question, without the stop words, and correct those that no tool has."""
-    if not words:
-        return []
-    weighed = session.execute(_WEIGH, {"words": list(words)}).all()
-    terms = [
-        _Term(row.word, _worth(row.frequency), (row.frequency or 0.0) > _COMMON)
-        for row in weighed
-        if row.is_known
-    ]
-    unknown = [row.word for row in weighed if not row.is_known and len(row.word) >= search_text.MIN_TYPO]
+    asked = [word for word in words if word not in search_text.STOP_WORDS]
+    shares = {word: statistics.shares.get(search_text.stem(word)) for word in asked}
+    rare = [word for word in asked if shares[word] is None]
+    known = {row.word: row.is_known for row in session.execute(_ARE_KNOWN, {"words": rare})} if rare else {}
+    terms = [_term(word, shares[word]) for word in asked if word not in rare or known.get(word)]
+    unknown = [word for word in rare if known.get(word) is False and len(word) >= search_text.MIN_TYPO]
     return terms + [
-        _Term(near, _CORRECTED * _worth(None)) for word in unknown for near in _corrections(session, word)
+        _Term(near, _RAREST, _CORRECTED * _worth(_RAREST))
+        for word in unknown
+        for near in _corrections(session, word)
     ]
 
 
-def _worth(frequency: float | None) -> float:
+def _term(word: str, share: float | None) -> _Term:
+    return _Term(word, share or _RAREST, _worth(share or _RAREST))
+
+
+def _worth(share: float) -> float:
     """Weigh a word by the share of tools that have it: the inverse document frequency."""
-    return math.log(1 + 1 / (frequency or _RAREST))
+    return math.log(1 + 1 / share)
 
 
-# Whether any listed tool has a word, and which share of them: the planner's own statistics, kept fresh by
-# autovacuum, know the frequency of every common word; a word that they do not have is rare.
-_WEIGH = text(
+# Whether any listed tool has a word; without the words that PostgreSQL does not look for.
+_ARE_KNOWN = text(
     """
-    SELECT asked.word, frequencies.frequency, EXISTS (
+    SELECT asked.word, EXISTS (
         SELECT 1 FROM tool_versions
-        WHERE is_latest AND retired_at IS NULL AND search @@ parsed.query
+        WHERE is_latest AND retired_at IS NULL AND search @@ plainto_tsquery('english', asked.word)
     ) AS is_known
     FROM unnest(CAST(:words AS text[])) AS asked (word)
-    CROSS JOIN LATERAL (SELECT plainto_tsquery('english', asked.word) AS query) AS parsed
-    LEFT JOIN (
-        SELECT common.lexeme, common.frequency
-        FROM pg_stats
-        CROSS JOIN LATERAL ROWS FROM (
-            unnest(most_common_elems::text::text[]), unnest(most_common_elem_freqs)
-        ) AS common (lexeme, frequency)
-        WHERE schemaname = current_schema() AND tablename = 'tool_versions' AND attname = 'search'
-    ) AS frequencies ON frequencies.lexeme = btrim(parsed.query::text, '''''')
-    WHERE numnode(parsed.query) > 0
+    WHERE numnode(plainto_tsquery('english', asked.word)) > 0
     """
 )
 
@@ -146,47 +177,73 @@ def _corrections(session: Session, word: str) -> list[str]:
     return sorted(close, key=lambda near: (distances[near], near))[:_MAX_CORRECTIONS]
 
 
-def _ranked(question: str, terms: list[_Term], part_of_name: str | None, filters: Filters) -> Subquery:
-    """Select id, name and score of every tool that answers, and how many there are."""
-    wanted = listing.conditions(filters)
-    scores: list[ColumnElement[Any]] = []
-    if question.strip():
-        name = question.strip()
+def _count_telling(terms: list[_Term], tool_count: float) -> int:
+    """Count the terms, the rarest first, of which a tool needs one; the others only rank."""
+    expected = 0.0
+    for place, term in enumerate(terms):
+        if place and (term.share > _COMMON or expected >= _ENOUGH):
+            return place
+        expected += term.share * tool_count
+    return len(terms)
+
+
+def _pattern(part: str) -> str:
+    """Write what ILIKE finds a text by that has this in it."""
+    return "%" + re.sub(r"([/%_])", r"/\1", part) + "%"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What there is in a search, of which the values are left out."""
+
+    words: int
+    telling: int
+    has_question: bool
+    has_part: bool
+    has_after: bool
+    filters: frozenset[str]
+
+
+@lru_cache(maxsize=256)
+def _statement(shape: _Shape) -> Select[Any]:
+    """Select a page of tools, each with its score, how many there are in all, and the catalog's revision.
+
+    Kept: to put it together takes SQLAlchemy longer than PostgreSQL needs to rank a thousand tools.
+    """
+    scored = _scored(shape).cte("scored")
+    place = (-scored.c.score, scored.c.tool_name)
+    best = select(scored).order_by(*place).limit(bindparam("limit", type_=Integer))
+    if shape.has_after:
+        after = (-bindparam("after_score", type_=Float), bindparam("after_name", type_=Text))
+        best = best.where(tuple_(*place) > tuple_(*after))
+    page = best.subquery("page")
+    total = select(func.count()).select_from(scored).scalar_subquery().label("total")
+    revision = select(CatalogState.revision).scalar_subquery().label("revision")
+    query = select(ToolVersion, page.c.score, total, revision).join(page, page.c.id == ToolVersion.id)
+    return query.options(tools.whole()).order_by(-page.c.score, page.c.tool_name)
+
+
+def _scored(shape: _Shape) -> Select[Any]:
+    """Select id, name and score of every tool that answers."""
+    wanted = listing.conditions({name: bindparam(name) for name in shape.filters})
+    queries = [
+        func.plainto_tsquery(_ENGLISH, bindparam(f"word_{place}", type_=Text)) for place in range(shape.words)
+    ]
+    scores: list[ColumnElement[Any]] = [
+        bindparam(f"worth_{place}", type_=Float) * func.ts_rank(_RANK_WEIGHTS, _SEARCH, query)
+        for place, query in enumerate(queries)
+    ]
+    if shape.has_question:
+        name = bindparam("question", type_=Text)
         # The name itself, as it is written, since a name can be all stop words ("who"); each by its index.
-        telling = [term for term in terms if not term.is_common] or terms
-        answers = [_SEARCH.bool_op("@@")(_tsquery(term)) for term in telling]
+        answers = [_SEARCH.bool_op("@@")(query) for query in queries[: shape.telling]]
         wanted.append(or_(ToolVersion.tool_name == name, *answers))
-        scores += [term.worth * _rank(term) for term in terms]
-        scores.append(case((func.lower(ToolVersion.tool_name) == name.lower(), _EXACT_NAME), else_=0.0))
-    if part_of_name is not None:
-        wanted.append(ToolVersion.tool_name.icontains(part_of_name, autoescape=True))
-        scores.append(func.similarity(ToolVersion.tool_name, part_of_name))
+        scores.append(case((func.lower(ToolVersion.tool_name) == func.lower(name), _EXACT_NAME), else_=0.0))
+    if shape.has_part:
+        wanted.append(ToolVersion.tool_name.ilike(bindparam("pattern", type_=Text), escape="/"))
+        scores.append(func.similarity(ToolVersion.tool_name, bindparam("part", type_=Text)))
     score = cast(sum(scores, start=cast(0, Float)), Float)
-    # OFFSET 0 has the scores made first: what is counted, and kept meanwhile, is then small.
-    scored = (
-        select(ToolVersion.id, ToolVersion.tool_name, score.label("score"))
-        .where(*wanted)
-        .offset(0)
-        .subquery()
-    )
-    return select(scored, func.count().over().label("total")).subquery()
-
-
-def _tsquery(term: _Term) -> ColumnElement[Any]:
-    return func.plainto_tsquery(_ENGLISH, term.word)
-
-
-def _rank(term: _Term) -> ColumnElement[float]:
-    return func.ts_rank(_RANK_WEIGHTS, _SEARCH, _tsquery(term))
-
-
-def _page(session: Session, ranked: Subquery, after: Position | None, limit: int) -> Sequence[Row[Any]]:
-    place = (-ranked.c.score, ranked.c.tool_name)
-    query = select(ranked).order_by(*place).limit(limit)
-    if after is not None:
-        score, name = after
-        query = query.where(tuple_(*place) > tuple_(-score, name))
-    return session.execute(query).all()
+    return select(ToolVersion.id, ToolVersion.tool_name, score.label("score")).where(*wanted)
 
 
 def _matches(row: ToolVersion, terms: list[_Term], part_of_name: str | None) -> list[dict[str, Any]]:
