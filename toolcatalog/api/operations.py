@@ -109,8 +109,10 @@ def operation(
         SCOPES[f"{blueprint.name}.{view.__name__}"] = needed
         decorated = blueprint.doc(**documented)(view)
         if query is not None:
-            # webargs would leave out parameters that it does not know; the schemas refuse them.
-            decorated = blueprint.arguments(query, location="query", unknown=None)(decorated)
+            # One schema for all requests: webargs would make one of a class for each. It would also leave
+            # out parameters that it does not know; the schemas refuse them.
+            schema = query() if isinstance(query, type) else query
+            decorated = blueprint.arguments(schema, location="query", unknown=None)(decorated)
         _document_parameters(decorated, request_headers)
         blueprint.add_url_rule(rule, view.__name__, decorated, methods=[method])
         return view
