@@ -86,6 +86,11 @@ class Database:
     engine: Engine
     max_connections: int
     outage: Outage = field(default_factory=Outage)
+    _reader: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        object.__setattr__(self, "_reader", self.engine.execution_options(**options))
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -94,8 +99,7 @@ class Database:
         Raises:
             DatabaseUnavailable: when PostgreSQL cannot be reached or does not answer in time.
         """
-        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with self._reached(), Session(self.engine.execution_options(**options)) as session:
+        with self._reached(), Session(self._reader) as session:
             session.connection()
             self.outage.end()
             yield session
