@@ -84,14 +84,17 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL with a catalog that is empty; it is gone afterwards."""
+def running_postgres(*, fsync: bool = False) -> Iterator[Postgres]:
+    """A PostgreSQL with a catalog that is empty; it is gone afterwards.
+
+    Only with `fsync` does a commit wait for the disk, as in production: a test waits for other things.
+    """
     with tempfile.TemporaryDirectory(prefix="toolcatalog-pg-") as folder:
         Path(folder).chmod(0o755)
         handle = get_server(Path(folder) / "data", cleanup_mode="delete")
         with handle:
             postgres = Postgres(handle, normalised_url(handle.get_uri("catalog")))
-            postgres.query("ALTER SYSTEM SET fsync = off")
+            postgres.query(f"ALTER SYSTEM SET fsync = {'on' if fsync else 'off'}")
             postgres.query("ALTER SYSTEM SET max_connections = 300")
             postgres.query("CREATE DATABASE catalog")
             postgres.stop()

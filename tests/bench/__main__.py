@@ -29,12 +29,12 @@ def main(arguments: list[str]) -> int:
         return (
             say("wrk, which makes the load, is not installed. On Debian and Ubuntu: apt-get install wrk") or 1
         )
-    with tempfile.TemporaryDirectory() as folder, running_postgres() as postgres:
+    with tempfile.TemporaryDirectory() as folder, running_postgres(fsync=True) as postgres:
         pin_this_process()
         bench = Bench(postgres, Path(folder), say)
         if arguments == ["--quick"]:
             return quick(bench)
-        all_figures = [bench.whole(count, seconds=5) for count in SIZES]
+        all_figures = [bench.whole(count, seconds=3) for count in SIZES]
         growth = bench.growth()
     print(report.tables(all_figures, growth))  # noqa: T201
     report.write(all_figures, growth)

@@ -15,7 +15,7 @@ from tests.coherence.conftest import StartHost
 from tests.deploy.load import Load, load
 from tests.service.conftest import copied
 
-
+# Fewer requests than these would be no load.
 ENOUGH = 300
 
 
