@@ -154,6 +154,15 @@ def test_hostile_words_are_words(stocked: FlaskClient) -> None:
     assert copy.copy(found(stocked, "q=%27disk%27")) == ["df"]
 
 
+@pytest.mark.parametrize(("name", "asked"), [("Übersicht", "Übersicht"), ("Who", "Who"), ("x%_", " X%_ ")])
+def test_who_types_a_name_wants_that_tool(client: FlaskClient, name: str, asked: str) -> None:
+    made(client, tool_name=name)
+    made(client, tool_name=f"{name}-{name}")
+    hits = client.get(f"{TOOLS}/search", query_string={"q": asked}).json
+    assert hits[0]["tool_name"] == name
+    assert hits[0]["score"] >= 100
+
+
 @pytest.mark.parametrize(
     ("shares", "expected"),
     [

@@ -109,14 +109,11 @@ def search(
         has_after=after is not None,
         filters=frozenset(filters.given()),
     )
-    values: dict[str, Any] = {
-        **filters.given(),
-        "question": question.strip(),
-        "part": part_of_name,
-        "pattern": _pattern(part_of_name or ""),
-        "limit": limit + 1,
-    }
-    values.update(zip(("after_score", "after_name"), after or (), strict=False))
+    values: dict[str, Any] = {**filters.given(), "question": question.strip(), "limit": limit + 1}
+    if part_of_name is not None:
+        values |= {"part": part_of_name, "pattern": _pattern(part_of_name)}
+    if after is not None:
+        values["after_score"], values["after_name"] = after
     for place, term in enumerate(by_rarity):
         values |= {f"word_{place}": term.word, f"worth_{place}": term.worth}
     found = session.execute(_statement(shape), values).all()
@@ -238,7 +235,8 @@ def _scored(shape: _Shape) -> Select[Any]:
         # The name itself, as it is written, since a name can be all stop words ("who"); each by its index.
         answers = [_SEARCH.bool_op("@@")(query) for query in queries[: shape.telling]]
         wanted.append(or_(ToolVersion.tool_name == name, *answers))
-        scores.append(case((func.lower(ToolVersion.tool_name) == func.lower(name), _EXACT_NAME), else_=0.0))
+        is_name = func.lower(ToolVersion.tool_name) == func.lower(name.collate("C"))
+        scores.append(case((is_name, _EXACT_NAME), else_=0.0))
     if shape.has_part:
         wanted.append(ToolVersion.tool_name.ilike(bindparam("pattern", type_=Text), escape="/"))
         scores.append(func.similarity(ToolVersion.tool_name, bindparam("part", type_=Text)))
