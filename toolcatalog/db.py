@@ -94,7 +94,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Open a session on one unmoving snapshot: a tool is read in several queries, and may not be torn.
+        """Open a session on one unmoving snapshot: a list is read in several queries, and may not be torn.
 
         Raises:
             DatabaseUnavailable: when PostgreSQL cannot be reached or does not answer in time.
