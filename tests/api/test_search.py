@@ -22,7 +22,7 @@ from toolcatalog.core import search_text
 from toolcatalog.core.filters import Filters
 from toolcatalog.db import Database
 from toolcatalog.services import search
-from toolcatalog.services.words import Words, WordStatistics
+from toolcatalog.services.words import Words, WordStatistics, read
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # that XDG_RUNTIME_DIR is not set
@@ -224,3 +224,14 @@ def test_how_common_words_are_is_read_again_after_a_minute_an_import_and_a_drop(
     assert is_read_again(State(200, 1))
     assert is_read_again(State(199, 1))
     assert not is_read_again(State(199, 1))
+
+
+def test_a_catalog_without_a_word_that_is_searched_has_no_common_ones(
+    client: FlaskClient, app: Flask
+) -> None:
+    document = {"tool_name": "who", "description": "the", "capabilities": {}}
+    for version in ("1", "2", "3"):
+        assert client.post(TOOLS, json={**document, "version": version}).status_code == 201
+    with context.of(app).database.write() as session:
+        session.execute(text("ANALYZE tool_versions"))
+        assert dict(read(session).shares) == {}

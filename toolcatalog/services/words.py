@@ -50,9 +50,9 @@ class Words:
 
 
 def read(session: Session) -> WordStatistics:
-    """Read PostgreSQL's statistics; they are empty until it has looked at the catalog."""
+    """Read PostgreSQL's statistics; they are empty until it has looked at the catalog, and seen words."""
     row = session.execute(_READ).one_or_none()
-    if row is None:
+    if row is None or row.words is None:
         return WordStatistics(0.0, {})
     # After the words' own shares come the smallest and the largest of them.
     return WordStatistics(max(row.tools, 0.0), dict(zip(row.words, row.shares, strict=False)))
