@@ -39,13 +39,22 @@ def statements(engine: Engine) -> Iterator[list[Statement]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
-@pytest.mark.parametrize(("method", "path", "count"), [("PUT", "", 11), ("POST", "", 8), ("DELETE", "/x", 5)])
-def test_queries_per_change(client: FlaskClient, app: Flask, method: str, path: str, count: int) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "body", "count"),
+    [
+        ("PUT", "/x", {"description": "other"}, 7),
+        ("PUT", "/x", {"capabilities": {"a": tool()["capabilities"]["text_search"]}}, 9),
+        ("POST", "", tool("y"), 8),
+        ("DELETE", "/x", None, 5),
+    ],
+    ids=["description", "capabilities", "create", "retire"],
+)
+def test_queries_per_change(
+    client: FlaskClient, app: Flask, method: str, path: str, body: Any, count: int
+) -> None:
     made(client, tool_name="x")
-    body = {"description": "other"} if method == "PUT" else tool("y")
-    target = TOOLS + (path if method != "PUT" else "/x")
     with statements(context.of(app).database.engine) as sent:
-        assert client.open(target, method=method, json=body).status_code < 300
+        assert client.open(TOOLS + path, method=method, json=body).status_code < 300
     assert len(sent) == count, [statement for statement, _ in sent]
 
 
@@ -84,13 +93,13 @@ def stocked(session_app: Flask) -> Iterator[Flask]:
 @pytest.mark.parametrize(
     ("path", "count"),
     [
-        ("/tool 0001", 2),
-        ("/name/tool 0001", 2),
+        ("/tool 0001", 1),
+        ("/name/tool 0001", 1),
         ("?limit=200", 2),
         ("?limit=200&platform=linux&enabled=true&capability=capability_0", 2),
         ("?limit=200&view=summary", 2),
         ("/search?q=make+thing7&limit=200", 1),
-        ("/search?q=make+thinng7&limit=200", 4),
+        ("/search?q=make+thinng7&limit=200", 3),
         ("/search?name=tool&limit=200", 1),
         ("/tool 0001/versions", 3),
         ("/tool 0001/history", 3),
@@ -174,7 +183,7 @@ def test_updated_since_has_its_index(stocked: Flask) -> None:
     [
         ("thing7", None, 1, "ix_tool_versions_search"),
         ("", "l 0007", 1, "ix_tool_versions_name_trigrams"),
-        ("thinng7", None, 3, "ix_search_words_trigrams"),
+        ("thinng7", None, 2, "ix_search_words_trigrams"),
     ],
 )
 def test_search_uses_its_indexes(
@@ -213,4 +222,5 @@ def test_a_tool_its_history_and_the_feed_are_found_by_index(stocked: Flask) -> N
         with database.read() as session:
             found = plan(session, sent[place])
         assert index in found, found
-        assert "Seq Scan" not in found, found
+        # The catalog's revision stands in a table of one row.
+        assert "Seq Scan" not in found.replace("Seq Scan on catalog_state", ""), found

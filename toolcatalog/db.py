@@ -41,6 +41,9 @@ _SILENCE_MS = 2_000
 _IDLE_SECONDS = 60
 # SQLSTATE classes of a server that is not there for us: connection exceptions, shut down or starting up.
 _AWAY = ("08", "57P")
+# "grpe" shares this much of its trigrams with "grep": below PostgreSQL's default, so that a swap of letters
+# is found alike.
+_TRIGRAMS_SHARED = 0.2
 _RETRY_SECONDS = 1.0
 _LONGEST_ATTEMPT_SECONDS = 30.0
 
@@ -174,7 +177,8 @@ def connect(
             "application_name": application_name,
             "connection_factory": _answering_within(limit),
             "options": f"-c timezone=UTC -c statement_timeout={statement_timeout_ms}"
-            f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}",
+            f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
+            f" -c pg_trgm.similarity_threshold={_TRIGRAMS_SHARED}",
         },
     )
     event.listen(engine, "before_cursor_execute", _begin_statement)

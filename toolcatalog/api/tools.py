@@ -22,7 +22,6 @@ from toolcatalog.core.merge import merge_patch
 from toolcatalog.schemas.answers import listed, ref, shape
 from toolcatalog.schemas.queries import SUMMARY_FIELDS, ListQuery, ToolQuery, ToolReadQuery
 from toolcatalog.services import listing, rows, tools
-from toolcatalog.services.changes import current_revision
 from toolcatalog.services.tools import Reference
 
 blueprint = Blueprint("tools", __name__, url_prefix="/api/v1/tools")
@@ -131,8 +130,7 @@ def answer_version(reference: Reference, version: str | None, query: Query) -> R
 
     def render(parts: Context) -> Answer:
         with parts.database.read() as session:
-            row = tools.get(session, reference, version)
-            return rendering.tool(row, current_revision(session))
+            return rendering.tool(*tools.read(session, reference, version))
 
     return answer_read(rendering.tool_key(reference, version), query, render)
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Column,
     Computed,
     DateTime,
+    FetchedValue,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -128,7 +129,9 @@ class ToolVersion(Base):
     retired_at: Mapped[dt.datetime | None] = mapped_column(Timestamp)
     created_at: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=func.now())
     created_by: Mapped[str] = mapped_column(Text)
-    updated_at: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=func.now())
+    updated_at: Mapped[dt.datetime] = mapped_column(
+        Timestamp, server_default=func.now(), server_onupdate=FetchedValue()
+    )
     updated_by: Mapped[str] = mapped_column(Text)
     change_id: Mapped[int] = mapped_column(ForeignKey("changes.id"))
     search_texts: Mapped[list[str]] = mapped_column(ARRAY(Text), deferred=True)

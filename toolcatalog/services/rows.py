@@ -29,15 +29,19 @@ _ALWAYS: Document = {"defaults": {}, "capabilities": {}, "dependencies": [], "me
 
 
 def write(row: ToolVersion, definition: Definition) -> None:
-    """Make a row say what a definition says; its name and version are the caller's to set.
+    """Make a row say what a definition says, without its capabilities.
 
-    Capabilities are added: those of a row that was there before are the caller's to delete.
+    Its name and version are the caller's to set.
     """
     for name in _COLUMNS:
         setattr(row, name, getattr(definition, name))
     row.free_metadata = definition.metadata
     row.tags = definition.tags
     row.search_texts = search_text.by_weight(to_document(definition))
+
+
+def add_capabilities(row: ToolVersion, definition: Definition) -> None:
+    """Add the capabilities of a definition; those that the row had before are the caller's to delete."""
     row.capabilities.add_all(
         CapabilityRow(
             position=position,

@@ -54,8 +54,6 @@ _RAREST = 1e-4
 _COMMON = 0.5
 # Nor does one beside rarer words that so many tools have: they fill the longest page.
 _ENOUGH = 1_000
-# "grpe" shares this much with "grep": below PostgreSQL's default, so that a swap of letters is proposed.
-_TRIGRAMS_SHARED = 0.2
 _MAX_CORRECTIONS = 3
 _CORRECTED = 0.8
 
@@ -167,7 +165,6 @@ _ARE_KNOWN = text(
 def _corrections(session: Session, word: str) -> list[str]:
     """Find the known words that a word may be a typo of, the nearest first."""
     allowed = 1 if len(word) < 6 else 2
-    session.execute(text(f"SET LOCAL pg_trgm.similarity_threshold = {_TRIGRAMS_SHARED}"))
     alike = session.scalars(select(SearchWord.word).where(SearchWord.word.bool_op("%")(word)))
     distances = {near: OSA.distance(word, near) for near in alike}
     close = [near for near in distances if distances[near] <= allowed]

@@ -6,9 +6,10 @@ import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.interfaces import ORMOption
 
@@ -17,7 +18,7 @@ from toolcatalog.core import versions
 from toolcatalog.core.definition import Definition, Document
 from toolcatalog.core.merge import is_same
 from toolcatalog.errors import AlreadyExists, Finding, InvalidDefinition, NotFound
-from toolcatalog.models import Change, Tool, ToolVersion
+from toolcatalog.models import CatalogState, Change, Tool, ToolVersion
 from toolcatalog.services import rows
 from toolcatalog.services.changes import Journal
 
@@ -47,7 +48,12 @@ class Reference:
         """Narrow a query for tools to this one."""
         if self.name is not None:
             return query.where(Tool.tool_name == self.name)
-        return query.where(Tool.id == (self.id if self.id is not None and self.id <= _MAX_ID else -1))
+        return query.where(Tool.id == self.storable_id)
+
+    @property
+    def storable_id(self) -> int | None:
+        """The id; in place of one beyond what PostgreSQL can hold, one that no tool has."""
+        return self.id if self.id is None or self.id <= _MAX_ID else -1
 
 
 def whole() -> ORMOption:
@@ -61,14 +67,39 @@ def get(session: Session, reference: Reference, version: str | None = None) -> T
     Raises:
         NotFound: saying whether the tool is unknown, retired, or has no such version.
     """
-    query = reference.matches(select(ToolVersion).join(Tool, Tool.id == ToolVersion.tool_id))
-    wanted = ToolVersion.is_latest if version is None else ToolVersion.version == version
-    row = session.scalar(query.where(wanted).options(whole()))
-    if row is None:
+    row, _ = read(session, reference, version)
+    return row
+
+
+def read(session: Session, reference: Reference, version: str | None) -> tuple[ToolVersion, int]:
+    """Return a live version of a tool as `get` does, and the revision of the catalog, by one query.
+
+    Raises:
+        NotFound: saying whether the tool is unknown, retired, or has no such version.
+    """
+    values = {"id": reference.storable_id, "name": reference.name, "version": version}
+    given = {name: value for name, value in values.items() if value is not None}
+    found = session.execute(_one(frozenset(given)), given).one_or_none()
+    if found is None:
         raise _no_such(session, reference, version)
+    row, revision = found
     if row.retired_at is not None:
         raise _retired(row)
-    return row
+    return row, revision
+
+
+@cache
+def _one(given: frozenset[str]) -> Select[ToolVersion, int]:
+    """Select a version, and the catalog's revision, by the values of these names.
+
+    Kept: to put it together takes SQLAlchemy as long as PostgreSQL needs to answer it.
+    """
+    columns = {"id": Tool.id, "name": Tool.tool_name, "version": ToolVersion.version}
+    wanted = [columns[name] == bindparam(name) for name in sorted(given)]
+    latest = () if "version" in given else (ToolVersion.is_latest,)
+    revision = select(CatalogState.revision).scalar_subquery()
+    query = select(ToolVersion, revision).join(Tool, Tool.id == ToolVersion.tool_id).where(*wanted, *latest)
+    return query.options(whole())
 
 
 def _no_such(session: Session, reference: Reference, version: str | None) -> NotFound:
@@ -171,6 +202,7 @@ def add_version(
         created_by=journal.actor.name,
     )
     rows.write(row, definition)
+    rows.add_capabilities(row, definition)
     if _becomes_latest(row, known):
         _make_latest(journal.session, row, known)
     journal.session.add(row)
@@ -258,7 +290,9 @@ def overwrite(journal: Journal, row: ToolVersion, before: Document, definition: 
     after = definitions.to_document(definition)
     if is_same(after, before):
         return False
-    journal.session.execute(row.capabilities.delete())
+    if not is_same(after.get("capabilities"), before.get("capabilities")):
+        journal.session.execute(row.capabilities.delete())
+        rows.add_capabilities(row, definition)
     rows.write(row, definition)
     row.updated_at = func.now()
     journal.record(row, _action(before, after), before, after)
