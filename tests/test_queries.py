@@ -58,6 +58,16 @@ def test_queries_per_change(
     assert len(sent) == count, [statement for statement, _ in sent]
 
 
+def test_who_made_a_change_need_not_read_it(client: FlaskClient, app: Flask) -> None:
+    made(client, tool_name="x")
+    assert client.get(f"{TOOLS}/x").json["description"] != "other"
+    with statements(context.of(app).database.engine) as sent:
+        assert client.put(f"{TOOLS}/x", json={"description": "other"}).status_code == 200
+        changed = len(sent)
+        assert client.get(f"{TOOLS}/x").json["description"] == "other"
+    assert len(sent) == changed + 1, [statement for statement, _ in sent[changed:]]
+
+
 @pytest.fixture(scope="module")
 def stocked(session_app: Flask) -> Iterator[Flask]:
     """2,000 tools, enough that an index is worth its while."""

@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import NotFound
 
 from toolcatalog.cache.coherence import Coherence
-from toolcatalog.cache.shared import State
 from toolcatalog.cache.store import Cache
 from toolcatalog.db import Database
 from toolcatalog.listener import Listener
@@ -80,7 +79,7 @@ def changing() -> Iterator[Journal]:
         journal.close()
     _log_changes(journal)
     # Before it is answered: who was answered finds it here through every worker.
-    parts.coherence.tell(State(journal.revision, drops=0))
+    parts.coherence.tell_changes(journal.revision, journal.seen())
 
 
 def _log_changes(journal: Journal) -> None:

@@ -74,6 +74,16 @@ class Coherence:
         """
         self._shared.advance(state)
 
+    def tell_changes(self, revision: int, changes: Sequence[SeenChange]) -> None:
+        """Let all workers of this host know of changes that this one committed, the last of this revision.
+
+        This one need not read them, unless it has not heard of all that were made before them.
+        """
+        with self._lock:
+            if self._cache.revision == revision - len(changes):
+                self._cache.advance(revision, changes)
+        self.tell(State(revision, drops=0))
+
     def tell_restored(self, state: State) -> None:
         """Let all workers of this host know that the catalog went back: what they hold never was."""
         log.warning("The catalog went back to revision %d: the database was restored.", state.revision)

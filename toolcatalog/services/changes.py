@@ -73,6 +73,14 @@ class Journal:
         """The changes that were not forgotten; with their revisions once the journal is closed."""
         return self._unnumbered
 
+    def seen(self) -> list[SeenChange]:
+        """Return what answers may depend on of the changes that are at hand, once they are numbered."""
+        return [
+            SeenChange(change.revision, change.tool_id, change.before, change.after)
+            for change in self._unnumbered
+            if change.revision is not None
+        ]
+
     def forget_rows(self) -> None:
         """Flush, and let go of all rows: a long import keeps only the ids of its changes in memory."""
         self.session.flush()
