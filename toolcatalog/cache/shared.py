@@ -9,14 +9,12 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
-import struct
 import tempfile
 import threading
 from pathlib import Path
 from typing import NamedTuple
 
-_WORD = struct.Struct("=Q")
-_SIZE = 2 * _WORD.size
+_SIZE = 2 * 8
 
 
 class State(NamedTuple):
@@ -31,6 +29,8 @@ class SharedState:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, _SIZE)
+        # Native words, each stored at once: `struct.pack_into` would zero them first, for all to see.
+        self._words = memoryview(self._memory).cast("Q")
         self._lock_of_processes, path = tempfile.mkstemp(prefix="toolcatalog-lock-")
         Path(path).unlink()
         self._lock_of_threads = threading.Lock()
@@ -47,7 +47,7 @@ class SharedState:
 
     def read(self) -> State:
         """Return the state."""
-        return State(*(word for (word,) in _WORD.iter_unpack(self.raw())))
+        return State(*self._words)
 
     def advance(self, state: State) -> None:
         """Tell of a state; each of its numbers counts only where it is news."""
@@ -68,4 +68,4 @@ class SharedState:
 
     def _write(self, state: State) -> None:
         for place, word in enumerate(state):
-            _WORD.pack_into(self._memory, place * _WORD.size, word)
+            self._words[place] = word
