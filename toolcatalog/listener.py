@@ -23,6 +23,9 @@ from toolcatalog.db import Outage, plain_connection
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
+# Where this process made the change, whoever made it is answered first, and has told of it by then: there is
+# nothing left to read. Several changes are heard of at once.
+_PAUSE_SECONDS = 0.004
 APPLICATION_NAME = "toolcatalog listener"
 
 
@@ -136,11 +139,12 @@ class Listener:
                 self._heard.notify_all()
 
     def _wait_for_notification(self, connection: extensions.connection) -> None:
-        """Return at the first notification, when it is time to poll, or to stop."""
+        """Return soon after a notification, when it is time to poll, or to stop."""
         if not connection.notifies:
             waiting_for = select.poll()
             for one in (connection, *(self._stopping or ())[:1]):
                 waiting_for.register(one, select.POLLIN)
-            waiting_for.poll(1000 * _POLL_SECONDS)
+            if waiting_for.poll(1000 * _POLL_SECONDS):
+                time.sleep(_PAUSE_SECONDS)
         connection.poll()
         connection.notifies.clear()
