@@ -42,7 +42,7 @@ def statements(engine: Engine) -> Iterator[list[Statement]]:
 @pytest.mark.parametrize(
     ("method", "path", "body", "count"),
     [
-        ("PUT", "/x", {"description": "other"}, 7),
+        ("PUT", "/x", {"description": "other"}, 6),
         ("PUT", "/x", {"capabilities": {"a": tool()["capabilities"]["text_search"]}}, 9),
         ("POST", "", tool("y"), 8),
         ("DELETE", "/x", None, 5),

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import inspect, select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -15,7 +14,7 @@ from toolcatalog.cache.dependence import SeenChange
 from toolcatalog.cache.shared import State
 from toolcatalog.core import search_text
 from toolcatalog.core.definition import Document
-from toolcatalog.models import CatalogState, Change, SearchWord, ToolVersion
+from toolcatalog.models import CatalogState, Change, ToolVersion
 from toolcatalog.services import rows
 
 CHANNEL = "toolcatalog_changes"
@@ -104,7 +103,8 @@ class Journal:
         ids = self.change_ids + [change.id for change in self._unnumbered]
         if not ids:
             return
-        _add_words(self.session, self._words)
+        if self._words:
+            self.session.execute(_ADD_WORDS, {"words": sorted(self._words)})
         if len(ids) >= ANALYZE_FROM:
             self.session.execute(_ANALYZE)
         numbered = self.session.execute(_NUMBER, {"ids": ids, "count": len(ids), "channel": CHANNEL})
@@ -128,21 +128,20 @@ _NUMBER = text(
 )
 
 
-_ANALYZE = text("ANALYZE tools, tool_versions, capabilities, patterns, search_words")
-
-
-def _add_words(session: Session, words: set[str]) -> None:
-    """Add the words that are not known yet.
-
-    Sorted: two writers that add the same words wait for one another in one order, and only until the
-    other's commit, since this comes last but one.
+# Two writers that add the same words wait for one another in one order, and only until the other's commit,
+# since this comes last but one.
+_ADD_WORDS = text(
     """
-    if not words:
-        return
-    known = session.scalars(select(SearchWord.word).where(SearchWord.word.in_(words)))
-    new = sorted(words.difference(known))
-    if new:
-        session.execute(insert(SearchWord).on_conflict_do_nothing(), [{"word": word} for word in new])
+    INSERT INTO search_words (word)
+    SELECT word FROM unnest(CAST(:words AS text[])) WITH ORDINALITY AS found (word, place)
+    WHERE NOT EXISTS (SELECT FROM search_words AS known WHERE known.word = found.word)
+    ORDER BY place
+    ON CONFLICT DO NOTHING
+    """
+)
+
+
+_ANALYZE = text("ANALYZE tools, tool_versions, capabilities, patterns, search_words")
 
 
 def current_revision(session: Session) -> int:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
 
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session, joinedload
@@ -26,8 +25,6 @@ from toolcatalog.services.changes import Journal
 Precondition = Callable[[ToolVersion], None]
 _MAX_ID = 2**63 - 1
 
-Query = TypeVar("Query", bound=Select[Any])
-
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -44,16 +41,12 @@ class Reference:
     def __str__(self) -> str:
         return f"tool {self.id}" if self.name is None else f'tool "{self.name}"'
 
-    def matches(self, query: Query) -> Query:
-        """Narrow a query for tools to this one."""
+    def values(self) -> dict[str, int | str]:
+        """Return what is set; in place of an id beyond what PostgreSQL can hold, one that no tool has."""
         if self.name is not None:
-            return query.where(Tool.tool_name == self.name)
-        return query.where(Tool.id == self.storable_id)
-
-    @property
-    def storable_id(self) -> int | None:
-        """The id; in place of one beyond what PostgreSQL can hold, one that no tool has."""
-        return self.id if self.id is None or self.id <= _MAX_ID else -1
+            return {"name": self.name}
+        assert self.id is not None  # noqa: S101 - one of the two is set
+        return {"id": self.id if self.id <= _MAX_ID else -1}
 
 
 def whole() -> ORMOption:
@@ -77,8 +70,7 @@ def read(session: Session, reference: Reference, version: str | None) -> tuple[T
     Raises:
         NotFound: saying whether the tool is unknown, retired, or has no such version.
     """
-    values = {"id": reference.storable_id, "name": reference.name, "version": version}
-    given = {name: value for name, value in values.items() if value is not None}
+    given = reference.values() | ({} if version is None else {"version": version})
     found = session.execute(_one(frozenset(given)), given).one_or_none()
     if found is None:
         raise _no_such(session, reference, version)
@@ -103,7 +95,7 @@ def _one(given: frozenset[str]) -> Select[ToolVersion, int]:
 
 
 def _no_such(session: Session, reference: Reference, version: str | None) -> NotFound:
-    if version is not None and session.scalar(reference.matches(select(Tool))) is not None:
+    if version is not None and _find(session, reference) is not None:
         return NotFound(f'The {reference} has no version "{version}".')
     return NotFound(f"There is no {reference}.")
 
@@ -121,10 +113,22 @@ def get_identity(session: Session, reference: Reference) -> Tool:
     Raises:
         NotFound: when no such tool ever was.
     """
-    tool = session.scalar(reference.matches(select(Tool)))
+    tool = _find(session, reference)
     if tool is None:
         raise NotFound(f"There is no {reference}.")
     return tool
+
+
+def _find(session: Session, reference: Reference, *, locked: bool = False) -> Tool | None:
+    """Find a tool's identity; `locked`, raises ConcurrentChange when another transaction holds it."""
+    values = reference.values()
+    return session.scalar(_identity(*values, locked=locked), values)
+
+
+@cache
+def _identity(column: str, *, locked: bool) -> Select[Tool]:
+    query = select(Tool).where({"id": Tool.id, "name": Tool.tool_name}[column] == bindparam(column))
+    return query.with_for_update(nowait=True) if locked else query
 
 
 def list_versions(session: Session, reference: Reference) -> list[ToolVersion]:
@@ -148,16 +152,18 @@ def lock(session: Session, reference: Reference) -> list[ToolVersion]:
         NotFound: when there is no such tool.
         ConcurrentChange: at once, when another transaction holds it.
     """
-    query = reference.matches(select(Tool)).with_for_update(nowait=True)
-    tool = session.scalar(query)
+    tool = _find(session, reference, locked=True)
     if tool is None:
         raise NotFound(f"There is no {reference}.")
-    return list(session.scalars(to_change().where(ToolVersion.tool_id == tool.id)))
+    return list(session.scalars(_OF_TOOL, {"tool_id": tool.id}))
 
 
 def to_change() -> Select[ToolVersion]:
     """Select versions, live and retired, with their definitions."""
     return select(ToolVersion).options(joinedload(ToolVersion.change, innerjoin=True))
+
+
+_OF_TOOL = to_change().where(ToolVersion.tool_id == bindparam("tool_id"))
 
 
 def create(journal: Journal, definition: Definition) -> ToolVersion:
@@ -169,7 +175,7 @@ def create(journal: Journal, definition: Definition) -> ToolVersion:
     """
     session = journal.session
     reference = Reference(name=definition.tool_name)
-    tool = session.scalar(reference.matches(select(Tool)).with_for_update(nowait=True))
+    tool = _find(session, reference, locked=True)
     if tool is None:
         tool = Tool(tool_name=definition.tool_name)
         session.add(tool)
