@@ -83,7 +83,7 @@ def matches(document: Document, words: Iterable[str]) -> list[dict[str, object]]
     wanted = [(word, stem(word)) for word in words]
     found: list[dict[str, object]] = []
     for _, path, text in fields(document):
-        stems = {stem(word) for word in split(text)}
+        stems = set(map(stem, split(text)))
         if answered := [word for word, key in wanted if key in stems]:
             found.append({"field": dotted(path), "words": answered})
     return found

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Text,
+    and_,
     bindparam,
     case,
     cast,
@@ -232,13 +233,19 @@ def _scored(shape: _Shape) -> Select[Any]:
         # The name itself, as it is written, since a name can be all stop words ("who"); each by its index.
         answers = [_SEARCH.bool_op("@@")(query) for query in queries[: shape.telling]]
         wanted.append(or_(ToolVersion.tool_name == name, *answers))
-        is_name = func.lower(ToolVersion.tool_name) == func.lower(name.collate("C"))
-        scores.append(case((is_name, _EXACT_NAME), else_=0.0))
+        scores.append(case((_is_name(name), _EXACT_NAME), else_=0.0))
     if shape.has_part:
         wanted.append(ToolVersion.tool_name.ilike(bindparam("pattern", type_=Text), escape="/"))
         scores.append(func.similarity(ToolVersion.tool_name, bindparam("part", type_=Text)))
     score = cast(sum(scores, start=cast(0, Float)), Float)
     return select(ToolVersion.id, ToolVersion.tool_name, score.label("score")).where(*wanted)
+
+
+def _is_name(question: ColumnElement[str]) -> ColumnElement[bool]:
+    """Compare with the name, in any case. Most names differ in length already, which takes less to see."""
+    as_bytes = question.collate("C")  # of these, only A to Z have a case
+    is_as_long = func.octet_length(ToolVersion.tool_name) == func.octet_length(as_bytes)
+    return and_(is_as_long, func.lower(ToolVersion.tool_name) == func.lower(as_bytes))
 
 
 def _matches(row: ToolVersion, terms: list[_Term], part_of_name: str | None) -> list[dict[str, Any]]:
