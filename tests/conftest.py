@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +28,15 @@ Document = dict[str, Any]
 _TABLES = (
     "patterns, capabilities, tool_versions, changes, tools, search_words, reloads, source_files, api_keys"
 )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fail tests that share an id: in two processes only one of them would run, and nobody would see it."""
+    count = Counter(item.nodeid for item in items)
+    for item in items:
+        if count[item.nodeid] > 1:
+            item.runtest = partial(pytest.fail, "Another test has the same id.", pytrace=False)
 
 
 @pytest.fixture(scope="session")
