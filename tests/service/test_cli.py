@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,22 +18,38 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from tests.conftest import tool
-from tests.service.conftest import command, environment, free_port
-from toolcatalog.settings import PROJECT_ROOT
+from tests.service.conftest import free_port
+from toolcatalog import cli
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(app: Flask, database_url: str, tmp_path: Path) -> Run:
-    """Run the command line on the catalog of the tests; gives exit code, output and errors."""
+def run(
+    app: Flask,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Run:
+    """Run the command line on the catalog of the tests; gives exit code, output and errors.
+
+    In this process: one of its own spends most of its time on imports. `toolcatalog` as installed is tried
+    below, and by the tests of the service.
+    """
 
     def run(*arguments: str, **settings: str) -> tuple[int, str, str]:
-        given = {"DATABASE_URL": database_url, **settings}
-        done = subprocess.run(
-            command(*arguments), env=environment(PROJECT_ROOT, **given), cwd=tmp_path, capture_output=True
-        )
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            patch.setattr(sys, "argv", ["toolcatalog", *arguments])
+            patch.delenv("TOOLS_DIR", raising=False)
+            for name, value in {"DATABASE_URL": database_url, **settings}.items():
+                patch.setenv(name, value)
+            capfd.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
 
     return run
 
@@ -45,6 +62,14 @@ def written(path: Path, *documents: Any) -> str:
 def test_good_definitions_are_valid(run: Run, tmp_path: Path) -> None:
     written(tmp_path / "a.yaml", tool("a"), tool("b"))
     assert run("validate", str(tmp_path)) == (0, "2 definitions, 0 errors, 0 warnings.\n", "")
+
+
+def test_a_process_of_its_own_says_the_same(run: Run, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.yaml", tool(description=""))
+    script = Path(sys.executable).with_name("toolcatalog")
+    done = subprocess.run([script, "validate", path], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == run("validate", path)
+    assert done.returncode == 1
 
 
 def test_errors_name_file_line_path_and_message(run: Run, tmp_path: Path) -> None:
