@@ -118,7 +118,7 @@ def check(path: Path, folder: Path | None = None) -> Backup:
 
 
 def _tables_in(path: Path, folder: Path) -> tuple[Table, ...]:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603 - PostgreSQL's own
         [folder / "pg_restore", "--list", path], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
@@ -133,7 +133,7 @@ def open_script(path: Path, folder: Path) -> Iterator[IO[bytes]]:
     options = ["--file=-", "--no-owner", "--no-privileges", "--no-comments"]
     arguments: list[str | Path] = [folder / "pg_restore", *options, path]
     with tempfile.TemporaryFile("w+") as said:
-        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=said) as reading:  # noqa: S603
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=said) as reading:  # noqa: S603 - PostgreSQL's own
             assert reading.stdout is not None  # noqa: S101 - for mypy: it is a pipe
             yield reading.stdout
         if reading.returncode != 0:
@@ -165,7 +165,7 @@ def programs(server_version: int) -> Path:
 
 
 def _major(folder: Path) -> int:
-    done = subprocess.run([folder / "pg_dump", "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([folder / "pg_dump", "--version"], capture_output=True, text=True, check=True)  # noqa: S603 - PostgreSQL's own
     return int(done.stdout.split()[2].split(".")[0])
 
 

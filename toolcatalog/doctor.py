@@ -271,7 +271,7 @@ def indexes(cursor: extensions.cursor) -> Iterator[Observation]:
 
 def _expected_indexes() -> dict[str, str]:
     """Return the statement for each index of the models, by its name."""
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    dialect = postgresql.dialect()
     return {
         str(index.name): " ".join(str(CreateIndex(index).compile(dialect=dialect)).split())
         for table in Base.metadata.sorted_tables

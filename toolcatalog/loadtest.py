@@ -159,7 +159,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Outcome:
         scenarios[name].milliseconds.append(response_time)
         scenarios[name].failures += exception is not None
 
-    environment.events.request.add_listener(note)  # type: ignore[no-untyped-call]
+    environment.events.request.add_listener(note)
     runner = environment.create_local_runner()
     history = gevent.spawn(stats_history, runner)
     sampler = _Sampler(plan)
@@ -172,7 +172,7 @@ def run(plan: Plan, say: Callable[[str], None]) -> Outcome:
             say(f"{second + 1} of {plan.seconds:.0f} s, {done} requests")
     runner.quit()
     gevent.killall([history, watching])
-    html = get_html_report(environment, show_download_link=False)  # type: ignore[no-untyped-call]
+    html = get_html_report(environment, show_download_link=False)
     return Outcome(plan, dict(sorted(scenarios.items())), sampler.seen(), html)
 
 

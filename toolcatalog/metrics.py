@@ -47,7 +47,7 @@ class Metrics:
 
     def __init__(self) -> None:
         if FOLDER in os.environ:
-            values.ValueClass = values.MultiProcessValue(lambda: _slot)  # type: ignore[no-untyped-call]
+            values.ValueClass = values.MultiProcessValue(lambda: _slot)
         self.registry = CollectorRegistry()
         self.requests = self._counter(
             "api_requests", "Requests that were answered.", "method", "endpoint", "status"
@@ -186,14 +186,14 @@ def use_slot(slot: str) -> None:
 
 def forget_slot(slot: str) -> None:
     """Take the gauges of a worker that ended out of the sums; its counters stay. Called in the master."""
-    mark_process_dead(slot)  # type: ignore[no-untyped-call]
+    mark_process_dead(slot)
 
 
 def collect(registry: CollectorRegistry) -> Mapping[str, Metric]:
     """Return all metrics by name, put together over all workers."""
     if FOLDER in os.environ:
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(registry)
     return {metric.name: metric for metric in registry.collect()}
 
 
