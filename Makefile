@@ -17,11 +17,11 @@ run: $(VENV)/run.installed ## serve the catalog on http://127.0.0.1:3005, on an 
 	@exec $(BIN)/toolcatalog serve
 
 test: $(VENV)/dev.installed ## run the tests against a real PostgreSQL, with line coverage
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term -m "not slow"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term -m "not slow"
 
 test-slow: $(VENV)/dev.installed ## run the tests that take long or need more programs
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "slow and computing" -o faulthandler_timeout=600
-	$(BIN)/python -m pytest -s -m "slow and not computing" -o faulthandler_timeout=600
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "slow and unhurried" -o faulthandler_timeout=600
+	$(BIN)/python -m pytest -s -m "slow and not unhurried" -o faulthandler_timeout=600
 
 soak: $(VENV)/dev.installed ## load two hosts for ten minutes while workers, clock, disk and database break
 	$(BIN)/python -m tests.deploy.soak

@@ -168,7 +168,7 @@ def test_every_operation_does_what_the_document_says(case: Case) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.computing
+@pytest.mark.unhurried
 @definitions_in_full.parametrize()
 def test_every_operation_on_definitions_does_so_systematically(case: Case) -> None:
     _try(case)

@@ -208,6 +208,6 @@ def test_the_cache_shows_what_the_catalog_holds(workers: type[Workers]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.computing
+@pytest.mark.unhurried
 def test_the_cache_shows_what_the_catalog_holds_in_ten_thousand_steps(workers: type[Workers]) -> None:
     check(workers, examples=200, steps=50)

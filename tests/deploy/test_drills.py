@@ -14,6 +14,7 @@ from toolcatalog.settings import PROJECT_ROOT
 
 
 @pytest.mark.slow
+@pytest.mark.unhurried
 @pytest.mark.parametrize(
     "drill", [service_lost.DRILL, database_corrupted.DRILL, failover.DRILL], ids=lambda drill: drill.name
 )
@@ -27,6 +28,7 @@ def test_a_disaster_is_recovered_from_in_time_and_nothing_is_lost(drill: Drill) 
 
 
 @pytest.mark.slow
+@pytest.mark.unhurried
 def test_a_loss_is_noticed() -> None:
     def play(scene: Scene) -> tuple[Writer, str]:
         server = scene.stack.enter_context(postgres.make(scene.folder / "postgres"))
@@ -45,6 +47,7 @@ def test_a_loss_is_noticed() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.unhurried
 def test_a_drill_is_a_program() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "scripts.drills.service_lost", "--seconds", "1", "--tools", "1500"],

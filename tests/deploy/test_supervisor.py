@@ -23,7 +23,7 @@ from tests.deploy.supervised import Supervisor, certificate, nginx_main, supervi
 from tests.service.conftest import copied, free_port
 from toolcatalog.settings import PROJECT_ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.unhurried]
 
 
 def healthy(port: int) -> bool:

@@ -77,6 +77,7 @@ def releases(repository: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.unhurried
 def test_every_command_prints_what_the_documents_say(machine: Machine) -> None:
     for document in (GUIDE, RUNBOOK):
         for step in steps(document.read_text()):

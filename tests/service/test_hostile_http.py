@@ -148,6 +148,7 @@ def test_slow_clients_keep_nobody_waiting(service: Service) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.unhurried
 @pytest.mark.parametrize("is_kept", [False, True], ids=["new", "kept"])
 def test_a_header_that_never_ends_is_cut_off(service: Service, *, is_kept: bool) -> None:
     port = int(service.url.rsplit(":", 1)[1])

@@ -37,7 +37,7 @@ def imported(database_url: str, path: Path, count: int) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.computing
+@pytest.mark.unhurried
 def test_memory_is_flat_over_ten_thousand_definitions(
     app: Flask, client: FlaskClient, database_url: str, tmp_path: Path
 ) -> None:

@@ -93,7 +93,7 @@ def memory(host: Host) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.computing
+@pytest.mark.unhurried
 def test_what_was_mutated_is_refused_or_taken_in_whole(start_host: StartHost) -> None:
     host = start_host(WORKERS="1", HOT_RELOAD="off", MAX_WRITES_PER_MINUTE="0")
     url = f"http://127.0.0.1:{host.port}/api/v1/tools"
