@@ -166,15 +166,15 @@ def test_who_types_a_name_wants_that_tool(client: FlaskClient, name: str, asked:
 @pytest.mark.parametrize(
     ("shares", "expected"),
     [
-        ({"disk": 0.3, "usag": 0.009}, ["both", "usage alone", "disk alone"]),
+        ({"disk": 0.3, "usag": 0.0019}, ["both", "usage alone", "disk alone"]),
         ({"disk": 0.3, "usag": 0.02}, ["both", "usage alone"]),
-        ({"disk": 0.009, "usag": 0.02}, ["both", "disk alone", "usage alone"]),
-        ({"disk": 0.6, "usag": 0.009}, ["both", "usage alone"]),
+        ({"disk": 0.0019, "usag": 0.02}, ["both", "disk alone", "usage alone"]),
+        ({"disk": 0.6, "usag": 0.0019}, ["both", "usage alone"]),
         ({"disk": 0.7, "usag": 0.6}, ["both", "usage alone"]),
         ({"disk": 0.3}, ["both", "usage alone", "disk alone"]),
     ],
 )
-def test_a_word_only_ranks_beside_rarer_ones_that_a_thousand_tools_have(
+def test_a_word_only_ranks_beside_a_rarer_one_that_enough_tools_have(
     client: FlaskClient, app: Flask, shares: dict[str, float], expected: list[str]
 ) -> None:
     documents = [about("both", "disk usage"), about("disk alone", "disk"), about("usage alone", "usage")]
@@ -188,6 +188,37 @@ def test_a_word_only_ranks_beside_rarer_ones_that_a_thousand_tools_have(
     names = [hit.row.tool_name for hit in results.hits]
     assert names == [name.replace("disk", "d").replace("usage", "u") for name in expected]
     assert results.total == len(expected)
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        # Of 100,000 tools, 1,000 have the rarest word: of the next three words a tool needs two.
+        ((0.01, 0.02, 0.03, 0.04, 0.05), {"a", "bc", "bd", "cd"}),
+        # 100 have the rarest word, and some 260 two of the next three.
+        ((0.001, 0.02, 0.03, 0.04, 0.05), {"a", "bc", "bd", "cd"}),
+        # 1 has the rarest word, and some 110 two of the next three; 501 have the second.
+        ((0.00001, 0.005, 0.03, 0.03, 0.04), {"a", "b", "cd", "ce", "de"}),
+        ((0.01, 0.02, 0.6, 0.7, 0.8), {"a"}),
+        ((0.01, 0.02, 0.03, 0.6, 0.7), {"a", "bc"}),
+        ((0.6, 0.7, 0.8, 0.8, 0.9), {"a"}),
+        ((0.00001, 0.00001, 0.00001, 0.00001, 0.00001), {"a", "b", "c", "d", "e"}),
+    ],
+)
+def test_beside_rare_words_two_of_the_next_are_needed(
+    client: FlaskClient, app: Flask, shares: tuple[float, ...], expected: set[str]
+) -> None:
+    words = {"a": "alder", "b": "birch", "c": "cedar", "d": "dogwood", "e": "elder"}
+    every = [*words, "bc", "bd", "be", "cd", "ce", "de"]
+    documents = [about(f"tool {name}", " ".join(words[each] for each in name)) for name in every]
+    assert client.post(f"{TOOLS}/import", json=documents).status_code == 200
+    # By their stems, which are the words themselves.
+    statistics = WordStatistics(100_000, dict(zip(words.values(), shares, strict=True)))
+    question = " ".join(reversed(words.values()))
+    with context.of(app).database.read() as session:
+        results = search.search(session, statistics, question, None, Filters(), after=None, limit=20)
+    names = {hit.row.tool_name.removeprefix("tool ") for hit in results.hits}
+    assert names == expected | {pair for pair in every[5:] if expected.intersection(pair)}
 
 
 def test_the_stop_words_are_those_of_postgresql(database: Database) -> None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 from rapidfuzz.distance import OSA
@@ -53,8 +54,9 @@ _EXACT_NAME = 100.0
 _RAREST = 1e-4
 # What more tools than this have tells them apart no longer: beside other words it only ranks.
 _COMMON = 0.5
-# Nor does one beside rarer words that so many tools have: they fill the longest page.
-_ENOUGH = 1_000
+# When so many tools answer by the rarest words, of the next few words a tool needs two; all others only rank.
+_ENOUGH = 200
+_PAIRED = 3
 _MAX_CORRECTIONS = 3
 _CORRECTED = 0.8
 
@@ -102,7 +104,7 @@ def search(
     by_rarity = sorted(terms, key=lambda term: term.share)
     shape = _Shape(
         words=len(terms),
-        telling=_count_telling(by_rarity, statistics.tools),
+        **_narrow([term.share for term in by_rarity], statistics.tools),
         has_question=bool(question.strip()),
         has_part=part_of_name is not None,
         has_after=after is not None,
@@ -172,14 +174,15 @@ def _corrections(session: Session, word: str) -> list[str]:
     return sorted(close, key=lambda near: (distances[near], near))[:_MAX_CORRECTIONS]
 
 
-def _count_telling(terms: list[_Term], tool_count: float) -> int:
-    """Count the terms, the rarest first, of which a tool needs one; the others only rank."""
-    expected = 0.0
-    for place, term in enumerate(terms):
-        if place and (term.share > _COMMON or expected >= _ENOUGH):
-            return place
-        expected += term.share * tool_count
-    return len(terms)
+def _narrow(shares: list[float], tool_count: float) -> dict[str, int]:
+    """Count the words, the rarest first, of which a tool needs one, and those next of which it needs two."""
+    telling = max(1, sum(share <= _COMMON for share in shares))
+    for single in range(1, telling):
+        paired = shares[single : min(single + _PAIRED, telling)]
+        expected = sum(shares[:single]) + sum(one * other for one, other in combinations(paired, 2))
+        if expected * tool_count >= _ENOUGH:
+            return {"single": single, "paired": len(paired)}
+    return {"single": telling, "paired": 0}
 
 
 def _pattern(part: str) -> str:
@@ -189,10 +192,11 @@ def _pattern(part: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What there is in a search, of which the values are left out."""
+    """What there is in a search, of which the values are left out; the words are in the order of rarity."""
 
     words: int
-    telling: int
+    single: int
+    paired: int
     has_question: bool
     has_part: bool
     has_after: bool
@@ -231,7 +235,9 @@ def _scored(shape: _Shape) -> Select[Any]:
     if shape.has_question:
         name = bindparam("question", type_=Text)
         # The name itself, as it is written, since a name can be all stop words ("who"); each by its index.
-        answers = [_SEARCH.bool_op("@@")(query) for query in queries[: shape.telling]]
+        paired = queries[shape.single : shape.single + shape.paired]
+        pairs = (one.op("&&")(other) for one, other in combinations(paired, 2))
+        answers = [_SEARCH.bool_op("@@")(query) for query in (*queries[: shape.single], *pairs)]
         wanted.append(or_(ToolVersion.tool_name == name, *answers))
         scores.append(case((_is_name(name), _EXACT_NAME), else_=0.0))
     if shape.has_part:
