@@ -76,17 +76,19 @@ class Listener:
         """Begin to listen; harmless when it has begun."""
         with self._heard:
             if self._thread is None:
+                self._stopped.clear()
                 self._stopping = socket.socketpair()
                 self._thread = threading.Thread(target=self._run, name="toolcatalog-listener", daemon=True)
                 self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; harmless when it never began."""
+        """End the thread; harmless when there is none."""
         self._stopped.set()
         if self._thread is None or self._stopping is None:
             return
         self._stopping[1].send(b"!")
         self._thread.join()
+        self._thread = None
         for end in self._stopping:
             end.close()
 
