@@ -63,7 +63,7 @@ def _recover(scene: Scene, damaged: Server, base: Path, archive: Path) -> Server
     damaged.data = data.rename(data.with_name("damaged"))
     rescued = damaged.data / "pg_wal"
     scene.step("it is stopped, and put aside with the last of its WAL")
-    subprocess.run(["cp", "-a", base, data], check=True)  # noqa: S607
+    subprocess.run(["cp", "-a", base, data], check=True)  # noqa: S607 - the system's own
     server = scene.stack.enter_context(Server(data, damaged.port))
     scene.step("a copy of the base backup is started, and reads the archive and then that WAL")
     server.recover(RESTORE_COMMAND.format(archive=archive, rescued=rescued))

@@ -296,9 +296,9 @@ def test_browsers_are_told_what_answers_are_not(client: FlaskClient) -> None:
     ("address", "auth", "is_refused"),
     [
         ("127.0.0.1", "off", False), ("::1", "off", False), ("localhost", "off", False),
-        ("127.8.0.1", "off", False), ("0.0.0.0", "off", True), ("::", "off", True),  # noqa: S104
-        ("10.0.0.5", "off", True), ("ops.example.com", "off", True), ("0.0.0.0", "writes", False),  # noqa: S104
-        ("0.0.0.0", "all", False),  # noqa: S104
+        ("127.8.0.1", "off", False), ("0.0.0.0", "off", True), ("::", "off", True),  # noqa: S104 - nothing listens
+        ("10.0.0.5", "off", True), ("ops.example.com", "off", True), ("0.0.0.0", "writes", False),  # noqa: S104 - nothing listens
+        ("0.0.0.0", "all", False),  # noqa: S104 - nothing listens
     ],
 )  # fmt: skip
 def test_without_keys_only_this_machine_is_served(address: str, auth: str, is_refused: bool) -> None:

@@ -84,7 +84,7 @@ def begun(app: Flask) -> Waiting:
     places = context.of(app).waiting_places
     waiting = Waiting(app, 0)
     waiting.start()
-    eventually(lambda: places._value < places._initial_value)  # type: ignore[attr-defined]
+    eventually(lambda: places._value < places._initial_value)
     return waiting
 
 

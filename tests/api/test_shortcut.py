@@ -45,11 +45,11 @@ class Counted:
         return self._asked(environ, start_response)
 
     def __enter__(self) -> Counted:
-        self._app.wsgi_app._app = self  # type: ignore[attr-defined]
+        self._app.wsgi_app._app = self
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._app.wsgi_app._app = self._asked  # type: ignore[attr-defined]
+        self._app.wsgi_app._app = self._asked
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
             return quick(bench)
         all_figures = [bench.whole(count, seconds=3) for count in SIZES]
         growth = bench.growth()
-    print(report.tables(all_figures, growth))  # noqa: T201
+    print(report.tables(all_figures, growth))
     report.write(all_figures, growth)
     BASELINE.write_text(json.dumps(usual(all_figures), indent=2) + "\n")
     return 0
@@ -73,7 +73,7 @@ def usual(all_figures: list[Figures]) -> dict[str, float]:
 
 
 def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    print(line, file=sys.stderr, flush=True)
 
 
 sys.exit(main(sys.argv[1:]))

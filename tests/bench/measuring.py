@@ -146,7 +146,7 @@ class Bench:
     def _ceiling(self, service: Server, stack: ExitStack) -> Server:
         paths = [path for path, _ in CACHED.values()]
         record(service, paths, self._folder / "answers")
-        return stack.enter_context(self._bare("tests.bench.bare:wsgi"))  # type: ignore[no-any-return]
+        return stack.enter_context(self._bare("tests.bench.bare:wsgi"))
 
     def _cached(self, figures: Figures, servers: dict[str, Server], seconds: int) -> None:
         for case, (path, is_304) in CACHED.items():

@@ -45,7 +45,7 @@ class Server:
         try:
             connection.request("GET", path, headers=headers or {})
             response = connection.getresponse()
-            response.body = response.read()  # type: ignore[attr-defined]
+            response.body = response.read()
         finally:
             connection.close()
         return response
@@ -128,7 +128,7 @@ def record(server: Server, paths: Iterable[str], into: Path) -> None:
 def _keep(answers: dict[Any, Any], path: str, response: http.client.HTTPResponse) -> None:
     where, _, query = path.partition("?")
     headers = [pair for pair in response.getheaders() if pair[0] not in _OF_EACH_REQUEST]
-    body = response.body  # type: ignore[attr-defined]
+    body = response.body
     answers[where, query, response.status == 304] = (f"{response.status} {response.reason}", headers, body)
 
 

@@ -14,7 +14,7 @@ def in_a_child(work: object) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            work()  # type: ignore[operator]
+            work()
         finally:
             os._exit(0)
     return os.waitpid(pid, 0)[1]

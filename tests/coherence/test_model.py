@@ -165,7 +165,7 @@ class interrupted:  # noqa: N801 - a context manager
                 work()
             put(answer)
 
-        self._cache.put = interrupted_put  # type: ignore[method-assign]
+        self._cache.put = interrupted_put
 
     def __exit__(self, *_: object) -> None:
         del self._cache.put

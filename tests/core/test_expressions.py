@@ -121,7 +121,7 @@ def test_a_compiled_text_tells_its_text_and_variables() -> None:
 @pytest.mark.parametrize("compiled", [compile_expression("a"), compile_condition("a > 1")])
 def test_a_compiled_text_is_frozen(compiled: Expression | Condition) -> None:
     with pytest.raises(AttributeError):
-        compiled.text = "b"  # type: ignore[misc]
+        compiled.text = "b"
 
 
 def test_equal_texts_give_equal_estimates_and_need_no_second_compilation() -> None:

@@ -39,7 +39,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 
 def test_the_unit_is_hardened() -> None:
     said = run("systemd-analyze", "security", "--offline=true", UNIT)
-    exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)[1])  # type: ignore[index]
+    exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)[1])
     print(f"exposure {exposure}")
     assert exposure < 2.5
 

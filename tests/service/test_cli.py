@@ -231,6 +231,6 @@ def test_a_key_needs_a_name_of_its_own(run: Run) -> None:
 
 
 def test_without_keys_only_this_machine_is_served(run: Run) -> None:
-    code, _, said = run("serve", HOST="0.0.0.0", PORT=str(free_port()))  # noqa: S104
+    code, _, said = run("serve", HOST="0.0.0.0", PORT=str(free_port()))  # noqa: S104 - it is refused
     assert (code, said.count("\n")) == (2, 1)
     assert "AUTH='off' is not allowed: other machines can reach 0.0.0.0" in said

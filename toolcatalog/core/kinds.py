@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,14 +78,16 @@ def _wrong_type(wanted: str, value: object) -> str:
     return f"has to be {wanted}, not {_TYPE_NAMES.get(type(value), type(value).__name__)}{hint}"
 
 
-class Kind:
-    """One kind of value. `read` reports what is wrong and then returns whatever it likes."""
+class Kind(ABC):
+    """One kind of value."""
 
+    @abstractmethod
     def read(self, value: Any, path: Path, report: Report) -> Any:
-        raise NotImplementedError
+        """Return a value as definitions hold it; report what is wrong, and then return whatever."""
 
+    @abstractmethod
     def schema(self) -> dict[str, Any]:
-        raise NotImplementedError
+        """Describe the kind in JSON Schema."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,9 +102,11 @@ def search(
     """Find tools by the words of a question, by a part of their name, or by both; by neither, list all."""
     terms = _terms(session, statistics, list(dict.fromkeys(search_text.split(question)))[:MAX_WORDS])
     by_rarity = sorted(terms, key=lambda term: term.share)
+    single, paired = _narrow([term.share for term in by_rarity], statistics.tools)
     shape = _Shape(
         words=len(terms),
-        **_narrow([term.share for term in by_rarity], statistics.tools),
+        single=single,
+        paired=paired,
         has_question=bool(question.strip()),
         has_part=part_of_name is not None,
         has_after=after is not None,
@@ -174,15 +176,15 @@ def _corrections(session: Session, word: str) -> list[str]:
     return sorted(close, key=lambda near: (distances[near], near))[:_MAX_CORRECTIONS]
 
 
-def _narrow(shares: list[float], tool_count: float) -> dict[str, int]:
+def _narrow(shares: list[float], tool_count: float) -> tuple[int, int]:
     """Count the words, the rarest first, of which a tool needs one, and those next of which it needs two."""
     telling = max(1, sum(share <= _COMMON for share in shares))
     for single in range(1, telling):
         paired = shares[single : min(single + _PAIRED, telling)]
         expected = sum(shares[:single]) + sum(one * other for one, other in combinations(paired, 2))
         if expected * tool_count >= _ENOUGH:
-            return {"single": single, "paired": len(paired)}
-    return {"single": telling, "paired": 0}
+            return single, len(paired)
+    return telling, 0
 
 
 def _pattern(part: str) -> str:
@@ -249,9 +251,9 @@ def _scored(shape: _Shape) -> Select[Any]:
 
 def _is_name(question: ColumnElement[str]) -> ColumnElement[bool]:
     """Compare with the name, in any case. Most names differ in length already, which takes less to see."""
-    as_bytes = question.collate("C")  # of these, only A to Z have a case
-    is_as_long = func.octet_length(ToolVersion.tool_name) == func.octet_length(as_bytes)
-    return and_(is_as_long, func.lower(ToolVersion.tool_name) == func.lower(as_bytes))
+    plain = question.collate("C")  # of these, only A to Z have a case
+    is_as_long = func.octet_length(ToolVersion.tool_name) == func.octet_length(plain)
+    return and_(is_as_long, func.lower(ToolVersion.tool_name) == func.lower(plain))
 
 
 def _matches(row: ToolVersion, terms: list[_Term], part_of_name: str | None) -> list[dict[str, Any]]:
