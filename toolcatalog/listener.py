@@ -1,7 +1,8 @@
 """Hears of committed changes, also of those made by other processes and hosts, and wakes who waits for one.
 
-One thread a process, started after any fork. PostgreSQL's NOTIFY says that the catalog changed; since a
-notification can get lost with its connection, the catalog's state is also read every second.
+One thread a process, started after any fork. PostgreSQL's NOTIFY says to which revision the catalog came;
+what this host does not know yet is read. Since a notification can get lost with its connection, the catalog's
+state is also read every second.
 """
 
 from __future__ import annotations
@@ -114,20 +115,21 @@ class Listener:
     def _listen(self, connection: extensions.connection) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f'LISTEN "{self._channel}"')
-            said = None
+            said, told, due = None, None, 0.0
             while not self._stopped.is_set():
-                self._read_state(cursor)
-                self._outage.end()
-                drops = self._coherence.known().drops
-                if self._coherence.keep_up() and drops != said:
+                known = self._coherence.known()
+                if told is None or told > known.revision:
+                    known = self._read_state(cursor, known)
+                    due = time.monotonic() + _POLL_SECONDS
+                self._wake(known.revision)
+                if self._coherence.keep_up() and known.drops != said:
                     # Who dropped all caches looks here for whether this one is.
-                    cursor.execute(f"SET application_name = '{APPLICATION_NAME} {drops}'")
-                    said = drops
+                    cursor.execute(f"SET application_name = '{APPLICATION_NAME} {known.drops}'")
+                    said = known.drops
                 self._after_news()
-                self._wait_for_notification(connection)
+                told = self._wait_for_notification(connection, due)
 
-    def _read_state(self, cursor: extensions.cursor) -> None:
-        known = self._coherence.known()
+    def _read_state(self, cursor: extensions.cursor, known: State) -> State:
         cursor.execute("SELECT revision, drops FROM catalog_state")
         state = State(*cursor.fetchone() or (0, 0))
         # What was known before it was asked for had been committed: only a restored backup has less.
@@ -135,18 +137,29 @@ class Listener:
             self._coherence.tell_restored(state)
         else:
             self._coherence.tell(state)
+        self._outage.end()
+        return self._coherence.known()
+
+    def _wake(self, revision: int) -> None:
         with self._heard:
-            if state.revision != self._revision:
-                self._revision = state.revision
+            if revision != self._revision:
+                self._revision = revision
                 self._heard.notify_all()
 
-    def _wait_for_notification(self, connection: extensions.connection) -> None:
-        """Return soon after a notification, when it is time to poll, or to stop."""
+    def _wait_for_notification(self, connection: extensions.connection, due: float) -> int | None:
+        """Return soon after a notification the revision that it tells of.
+
+        None when the state is to be read: the time has come, or something else was told than a revision.
+        """
         if not connection.notifies:
             waiting_for = select.poll()
             for one in (connection, *(self._stopping or ())[:1]):
                 waiting_for.register(one, select.POLLIN)
-            if waiting_for.poll(1000 * _POLL_SECONDS):
+            if waiting_for.poll(1000 * max(0.0, due - time.monotonic())):
                 time.sleep(_PAUSE_SECONDS)
         connection.poll()
+        told = [notification.payload for notification in connection.notifies]
         connection.notifies.clear()
+        if not told or time.monotonic() >= due or not all(map(str.isdecimal, told)):
+            return None
+        return max(map(int, told))

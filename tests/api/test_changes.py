@@ -14,7 +14,11 @@ from sqlalchemy import text
 
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
+from toolcatalog import listener
 from toolcatalog.api import context
+from toolcatalog.cache.shared import State
+from toolcatalog.listener import Listener
+from toolcatalog.services import changes
 
 CHANGES = "/api/v1/changes"
 
@@ -115,6 +119,36 @@ def test_a_lost_connection_is_made_again_and_no_change_is_missed(
     made(client)
     waiting.join()
     assert [one["tool_name"] for one in waiting.response.json["changes"]] == ["grep"]
+
+
+def test_the_state_is_read_only_when_this_host_does_not_know_it(
+    listening: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = context.of(listening)
+    read: list[int] = []
+    as_before = Listener._read_state
+
+    def noted(self: Listener, *arguments: Any) -> State:
+        state = as_before(self, *arguments)
+        read.append(state.revision)
+        return state
+
+    monkeypatch.setattr(Listener, "_read_state", noted)
+    monkeypatch.setattr(listener, "_POLL_SECONDS", 60.0)
+    eventually(lambda: bool(read))  # from now on it waits a minute, if nothing is told
+    read.clear()
+    made(client)
+    eventually(lambda: parts.listener._revision == 1)
+    assert not read
+    with parts.database.write() as session:
+        session.execute(text("UPDATE catalog_state SET revision = 2"))
+        session.execute(text("SELECT pg_notify('toolcatalog_changes', '2')"))
+    eventually(lambda: parts.listener._revision == 2)
+    assert read == [2]
+    with parts.database.write() as session:
+        drops = changes.drop_caches(session, parts.coherence.known().drops).drops
+    eventually(lambda: parts.coherence.known().drops == drops)
+    assert read == [2, 2]
 
 
 def test_only_half_of_the_threads_may_wait(app: Flask, client: FlaskClient) -> None:

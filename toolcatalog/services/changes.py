@@ -171,7 +171,7 @@ def drop_caches(session: Session, known_drops: int) -> State:
 _DROP = text(
     """
     UPDATE catalog_state SET drops = greatest(drops, :known) + 1
-    RETURNING revision, drops, pg_notify(:channel, revision::text)
+    RETURNING revision, drops, pg_notify(:channel, 'drop')
     """
 )
 
