@@ -5,6 +5,7 @@ Tests with `client`, which empties the catalog, come before those with `stocked`
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ from sqlalchemy.orm import Session
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import empty, tool
 from toolcatalog.api import context
+from toolcatalog.core.definition import Document
 from toolcatalog.core.filters import Filters
 from toolcatalog.services import listing, search, words
+from toolcatalog.services.words import WordStatistics
 
 Statement = tuple[str, Any]
 
@@ -45,9 +48,9 @@ def statements(engine: Engine) -> Iterator[list[Statement]]:
 @pytest.mark.parametrize(
     ("method", "path", "body", "count"),
     [
-        ("PUT", "/x", {"description": "other"}, 6),
-        ("PUT", "/x", {"capabilities": {"a": tool()["capabilities"]["text_search"]}}, 9),
-        ("POST", "", tool("y"), 8),
+        ("PUT", "/x", {"description": "other"}, 5),
+        ("PUT", "/x", {"capabilities": {"a": tool()["capabilities"]["text_search"]}}, 8),
+        ("POST", "", tool("y"), 7),
         ("DELETE", "/x", None, 5),
     ],
     ids=["description", "capabilities", "create", "retire"],
@@ -59,6 +62,43 @@ def test_queries_per_change(
     with statements(context.of(app).database.engine) as sent:
         assert client.open(TOOLS + path, method=method, json=body).status_code < 300
     assert len(sent) == count, [statement for statement, _ in sent]
+
+
+@pytest.mark.parametrize(
+    ("body", "written"),
+    [
+        ({"platform": "macos"}, {"platform"}),
+        ({"description": "other"}, {"description", "search_texts"}),
+        ({"metadata": {"tags": ["other"]}}, {"metadata", "tags", "search_texts"}),
+        ({"examples": []}, {"examples"}),
+    ],
+    ids=["platform", "description", "metadata", "examples"],
+)
+def test_a_change_writes_only_what_it_changes(
+    client: FlaskClient, app: Flask, body: Document, written: set[str]
+) -> None:
+    made(client, tool_name="x")
+    with statements(context.of(app).database.engine) as sent:
+        assert client.put(f"{TOOLS}/x", json=body).status_code == 200
+    (update,) = [statement for statement, _ in sent if statement.startswith("UPDATE tool_versions")]
+    assert set(re.findall(r"(\w+)=", update.partition("WHERE")[0])) == {*written, "updated_at", "change_id"}
+
+
+def test_a_word_that_was_found_is_not_looked_up_again(client: FlaskClient, app: Flask) -> None:
+    made(client, tool_name="x", description="A seldom word")
+    database = context.of(app).database
+    statistics = WordStatistics(0.0, {})
+
+    def asked(question: str) -> int:
+        with statements(database.engine) as sent, database.read() as session:
+            search.search(session, statistics, question, None, Filters(), after=None, limit=5)
+        return len(sent)
+
+    assert asked("seldom") == 2
+    assert asked("the seldom") == 1
+    assert asked("seldom nowhere") == 3
+    assert asked("seldom nowhere") == 3
+    assert statistics.known == {"seldom"}
 
 
 def test_who_made_a_change_need_not_read_it(client: FlaskClient, app: Flask) -> None:

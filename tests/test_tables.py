@@ -41,6 +41,21 @@ def filled(**values: Any) -> Document:
     return {name: value for name, value in values.items() if value is not None and value not in ({}, [])}
 
 
+# Of each field another value than `tool` has.
+OTHERS: Document = {
+    "description": "other",
+    "platform": None,
+    "category": "network",
+    "status": "testing",
+    "enabled": False,
+    "defaults": {"freshness": "live"},
+    "capabilities": {},
+    "dependencies": [],
+    "metadata": {"tags": ["other", 2]},
+    "examples": ["other"],
+}
+
+
 def test_columns_and_the_last_change_say_the_same_whatever_was_done(client: FlaskClient, app: Flask) -> None:
     made(client, tool_name="changed")
     client.put(
@@ -59,12 +74,16 @@ def test_columns_and_the_last_change_say_the_same_whatever_was_done(client: Flas
     client.post(f"{TOOLS}/restored/restore")
     made(client, tool_name="imported")
     client.delete(f"{TOOLS}/imported")
+    made(client, tool_name="changed field by field")
+    for name, value in OTHERS.items():
+        response = client.put(f"{TOOLS}/changed field by field", json={name: value})
+        assert response.json.get(name) == value
     other = tool("imported", capabilities={"b": tool()["capabilities"]["text_search"]}, examples=[1.0, None])
     assert client.post(f"{TOOLS}/import?overwrite=true", json=[other]).status_code == 200
     with context.of(app).database.read() as session:
         query = select(ToolVersion).options(selectinload(ToolVersion.change), undefer("*"))
         found = {(row.tool_name, row.version): row for row in session.scalars(query)}
-        assert len(found) == 8
+        assert len(found) == 9
         for row in found.values():
             assert filled(**row.change.definition) == said_by_columns(session, row), row.tool_name
     assert found["retired", "2.0"].retired_at is not None

@@ -73,6 +73,10 @@ def test_fields_are_searched_with_these_weights() -> None:
     ]
 
 
+def test_it_is_known_in_which_fields_of_a_definition_searched_text_stands() -> None:
+    assert {path[0] for _, path, _ in search_text.fields(TOOL)} == search_text.FIELDS
+
+
 def test_the_texts_of_one_weight_are_one_text() -> None:
     assert search_text.WEIGHTS == "ABCD"
     assert search_text.by_weight(TOOL) == [

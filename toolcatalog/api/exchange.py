@@ -61,7 +61,7 @@ def validate_change(query: Query, reference: str) -> Response:
     body = bodies.optional_json_object()
     with reading() as session:
         row = tools.get(session, Reference.parse(reference), query.get("version"))
-        document = {**row.change.definition, **body}
+        document = {**row.definition, **body}
     report = definitions.read(document)[1]
     if document["tool_name"] != row.tool_name:
         report.errors.append(tools.rename_finding(row))

@@ -15,9 +15,9 @@ from toolcatalog.cache.store import Answer, Cache, Key
 from toolcatalog.core import json_text
 from toolcatalog.core.definition import Document
 from toolcatalog.core.filters import Filters
-from toolcatalog.models import ToolVersion
 from toolcatalog.services import listing, rows
 from toolcatalog.services.listing import Listed, Position
+from toolcatalog.services.rows import Version
 from toolcatalog.services.tools import Reference
 
 
@@ -31,7 +31,7 @@ def etag(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:32]
 
 
-def tool(row: ToolVersion, revision: int) -> Answer:
+def tool(row: Version, revision: int) -> Answer:
     """Render a live version, read at a revision; it answers who asks for it by id and who does by name."""
     text = body(rows.answer(row))
     wanted = (None, row.version) if row.is_latest else (row.version,)
@@ -45,7 +45,7 @@ def tool(row: ToolVersion, revision: int) -> Answer:
             *(tool_key(Reference(id=row.tool_id), version) for version in wanted),
             *(tool_key(Reference(name=row.tool_name), version) for version in wanted),
         ),
-        stamp=(row.change.revision, row.is_latest),
+        stamp=(row.revision, row.is_latest),
     )
 
 

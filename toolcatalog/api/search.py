@@ -43,14 +43,14 @@ def _render_hits(parts: Context, key: Key, query: Query) -> Answer:
             after=cursors.read(query.get("cursor"), bound(query), (float, str)),
             limit=query["limit"],
         )
-        found = [
-            {
-                **rendering.chosen(rows.answer(hit.row), fields),
-                "score": round(hit.score, 6),
-                "matches": hit.matches,
-            }
-            for hit in results.hits
-        ]
+    found = [
+        {
+            **rendering.chosen(rows.answer(hit.row), fields),
+            "score": round(hit.score, 6),
+            "matches": hit.matches,
+        }
+        for hit in results.hits
+    ]
     headers = page_headers(results.total, cursors.make(results.next, bound(query)))
     return rendering.answer(rendering.body(found), key, results.revision, OnEverything(), headers)
 

@@ -130,7 +130,8 @@ def answer_version(reference: Reference, version: str | None, query: Query) -> R
 
     def render(parts: Context) -> Answer:
         with parts.database.read() as session:
-            return rendering.tool(*tools.read(session, reference, version))
+            row, revision = tools.read(session, reference, version)
+        return rendering.tool(row, revision)
 
     return answer_read(rendering.tool_key(reference, version), query, render)
 

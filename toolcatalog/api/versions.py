@@ -63,7 +63,7 @@ def get_difference(query: Query, reference: str) -> Response:
             tools.get(session, Reference.parse(reference), version)
             for version in (query["from_"], query.get("to"))
         )
-        difference_ = difference(old.change.definition, new.change.definition)
+        difference_ = difference(old.definition, new.definition)
         return old.tool_id, {"from": old.version, "to": new.version, "changes": difference_}
 
     return _answer_of_tool(query, read)

@@ -18,7 +18,10 @@ _MAX_DIGITS = 1_000
 
 def dumps(value: Any) -> str:
     """Write a value in the order in which it was made, without what JSON does not have."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _ENCODER.encode(value)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def loads(text: bytes) -> Any:

@@ -24,7 +24,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 def is_same(old: Any, new: Any) -> bool:
     """Tell whether two values are written alike; to Python, 1, 1.0 and true are equal."""
-    return json_text.dumps(old) == json_text.dumps(new)
+    return old is new or json_text.dumps(old) == json_text.dumps(new)
 
 
 def difference(old: Any, new: Any) -> list[dict[str, Any]]:

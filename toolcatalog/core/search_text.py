@@ -16,6 +16,8 @@ from toolcatalog.errors import Path, dotted
 
 # PostgreSQL's four weights, from what a tool is called to what it is fed with.
 WEIGHTS = "ABCD"
+# Of a definition, those that have searched text in them.
+FIELDS = frozenset({"tool_name", "metadata", "description", "capabilities"})
 # A tsvector holds 1 MB; this much of each weight is far more than a person writes about a tool.
 _MAX_TEXT = 100_000
 

@@ -140,6 +140,16 @@ class ToolVersion(Base):
     )
     change: Mapped[Change] = relationship(lazy="raise")
 
+    @property
+    def revision(self) -> int | None:
+        """The revision of its last change; None until that is numbered."""
+        return self.change.revision
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """What it says; retired, what it said before."""
+        return self.change.definition
+
 
 class Capability(Base):
     """What a version of a tool can do; `position` is its place as written."""

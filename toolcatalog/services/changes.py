@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import inspect, select, text
+from sqlalchemy import bindparam, inspect, select, text
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -94,30 +94,41 @@ class Journal:
         self._unnumbered.clear()
 
     def close(self) -> None:
-        """Number the changes and tell the listeners.
+        """Add the words that were not known, number the changes, and tell the listeners.
 
         The catalog's row is locked here and held until the commit, which follows at once: so revisions
-        become visible in their order, and a long import makes nobody wait.
+        become visible in their order, and a long import makes nobody wait for more than a look at its words.
         """
         self.session.flush()
         ids = self.change_ids + [change.id for change in self._unnumbered]
         if not ids:
             return
-        if self._words:
-            self.session.execute(_ADD_WORDS, {"words": sorted(self._words)})
         if len(ids) >= ANALYZE_FROM:
-            self.session.execute(_ANALYZE)
-        numbered = self.session.execute(_NUMBER, {"ids": ids, "count": len(ids), "channel": CHANNEL})
+            self.session.execute(_ANALYZE_TOOLS)
+        values = {"ids": ids, "count": len(ids), "words": sorted(self._words), "channel": CHANNEL}
+        numbered = self.session.execute(_NUMBER, values)
+        if len(ids) >= ANALYZE_FROM:
+            self.session.execute(_ANALYZE_WORDS)
         revisions: dict[int, int] = dict(iter(numbered))
         for change in self._unnumbered:
             set_committed_value(change, "revision", revisions[change.id])
         self.revision = max(revisions.values())
 
 
+# The words come before the catalog's row is locked: two writers that add the same ones wait for one another
+# in one order, and only until the other's commit.
 _NUMBER = text(
     """
-    WITH state AS (
+    WITH added AS (
+        INSERT INTO search_words (word)
+        SELECT word FROM unnest(CAST(:words AS text[])) WITH ORDINALITY AS found (word, place)
+        WHERE NOT EXISTS (SELECT FROM search_words AS known WHERE known.word = found.word)
+        ORDER BY place
+        ON CONFLICT DO NOTHING
+        RETURNING word
+    ), state AS (
         UPDATE catalog_state SET revision = revision + :count
+        WHERE (SELECT count(*) FROM added) >= 0
         RETURNING revision, pg_notify(:channel, revision::text)
     )
     UPDATE changes SET revision = state.revision - :count + numbered.place
@@ -128,35 +139,30 @@ _NUMBER = text(
 )
 
 
-# Two writers that add the same words wait for one another in one order, and only until the other's commit,
-# since this comes last but one.
-_ADD_WORDS = text(
-    """
-    INSERT INTO search_words (word)
-    SELECT word FROM unnest(CAST(:words AS text[])) WITH ORDINALITY AS found (word, place)
-    WHERE NOT EXISTS (SELECT FROM search_words AS known WHERE known.word = found.word)
-    ORDER BY place
-    ON CONFLICT DO NOTHING
-    """
-)
-
-
-_ANALYZE = text("ANALYZE tools, tool_versions, capabilities, patterns, search_words")
+_ANALYZE_TOOLS = text("ANALYZE tools, tool_versions, capabilities, patterns")
+_ANALYZE_WORDS = text("ANALYZE search_words")
 
 
 def current_revision(session: Session) -> int:
     """Return the revision of the last committed change; 0 for a catalog that never changed."""
-    return session.scalars(select(CatalogState.revision)).one()
+    return rows.read(session, _REVISION).scalar_one()
 
 
 def read_news(session: Session, since: int) -> News:
     """Return the catalog's state, and the changes after a revision unless these are many; 0 knows none."""
-    state = State(*session.execute(select(CatalogState.revision, CatalogState.drops)).one())
+    state = State(*rows.read(session, _STATE).one())
     if since == 0 or state.revision - since > _MAX_NEWS:
         return News(state, None)
-    query = select(Change.revision, Change.tool_id, Change.before, Change.after)
-    found = session.execute(query.where(Change.revision > since).order_by(Change.revision))
-    return News(state, [SeenChange(*row) for row in found])
+    return News(state, [SeenChange(*row) for row in rows.read(session, _NEWS, {"since": since})])
+
+
+_REVISION = select(CatalogState.revision)
+_STATE = select(CatalogState.revision, CatalogState.drops)
+_NEWS = (
+    select(Change.revision, Change.tool_id, Change.before, Change.after)
+    .where(Change.revision > bindparam("since"))
+    .order_by(Change.revision)
+)
 
 
 def drop_caches(session: Session, known_drops: int) -> State:

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from toolcatalog.core.definition import Document
 from toolcatalog.errors import Finding, NotFound
-from toolcatalog.models import ToolVersion
-from toolcatalog.services import tools
+from toolcatalog.models import Change, ToolVersion
+from toolcatalog.services import rows
 from toolcatalog.services.listing import LISTED
 
 BATCH = 200
@@ -20,16 +20,15 @@ def documents(session: Session, names: Sequence[str] | None = None) -> Iterator[
     """Yield the latest version of all tools, or of the named ones, by name; memory stays flat."""
     after = ""
     while True:
-        query = select(ToolVersion).where(LISTED, ToolVersion.tool_name > after)
+        query = select(ToolVersion.tool_name, Change.after).join(ToolVersion.change)
+        query = query.where(LISTED, ToolVersion.tool_name > after)
         if names is not None:
             query = query.where(ToolVersion.tool_name.in_(names))
-        query = query.order_by(ToolVersion.tool_name).limit(BATCH).options(tools.whole())
-        batch = list(session.scalars(query))
-        yield from (row.change.definition for row in batch)
+        batch = rows.read(session, query.order_by(ToolVersion.tool_name).limit(BATCH)).all()
+        yield from (row.after for row in batch)
         if len(batch) < BATCH:
             return
         after = batch[-1].tool_name
-        session.expunge_all()
 
 
 def check_names(session: Session, names: Sequence[str]) -> None:

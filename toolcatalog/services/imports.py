@@ -140,7 +140,7 @@ def _take_again(
     journal: Journal, row: ToolVersion, index: int, item: Item, definition: Definition, *, overwrite: bool
 ) -> Result:
     definition = tools.with_set_enabled(row, definition, from_file=item.source is not None)
-    before, after = row.change.definition, definitions.to_document(definition)
+    before, after = row.definition, definitions.to_document(definition)
     if row.retired_at is None and is_same(before, after) and _is_from(row, item.source):
         return Result(index, row.tool_name, row.version, "unchanged")
     if not overwrite:

@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, and_, func, select, tuple_
 from sqlalchemy.dialects.postgresql import array
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from toolcatalog.core.filters import Filters
 from toolcatalog.models import Capability, CatalogState, Change, ToolVersion
-from toolcatalog.services import tools
+from toolcatalog.services import rows
+from toolcatalog.services.rows import Columns, Version
 
 LISTED = and_(ToolVersion.is_latest, ToolVersion.retired_at.is_(None))
 # Where a page ends: the values that it is ordered by, of its last row.
@@ -86,26 +87,26 @@ def page(session: Session, filters: Filters, *, sort: str, after: Position | Non
             Change.revision,
             *state,
         )
+        .select_from(ToolVersion)
         .join(ToolVersion.change)
         .where(*wanted)
     )
-    found = session.execute(ordered(query, sort, after).limit(limit + 1)).all()
+    found = rows.read(session, ordered(query, sort, after).limit(limit + 1)).all()
     revision, total = found[0][-2:] if found else session.execute(select(*state)).one()
-    rows = [Listed(*row[:-2]) for row in found[:limit]]
+    listed = [Listed(*row[:-2]) for row in found[:limit]]
     more = len(found) > limit
-    return Page(rows, total, revision, position(rows[-1], sort) if more else None)
+    return Page(listed, total, revision, position(listed[-1], sort) if more else None)
 
 
-def load(session: Session, ids: Collection[int], *, whole: bool = True) -> dict[int, ToolVersion]:
+def load(session: Session, ids: Collection[int], *, whole: bool = True) -> dict[int, Version]:
     """Return versions by id; not `whole`: for no more than the head of an answer."""
     if not ids:
         return {}
-    head = joinedload(ToolVersion.change, innerjoin=True).load_only(Change.revision)
-    query = select(ToolVersion).where(ToolVersion.id.in_(ids)).options(tools.whole() if whole else head)
-    return {row.id: row for row in session.scalars(query)}
+    query = select(*rows.WHOLE if whole else rows.HEAD).select_from(ToolVersion).join(ToolVersion.change)
+    return {row.id: row for row in rows.read(session, query.where(ToolVersion.id.in_(ids)))}
 
 
-def ordered(query: Select[Any], sort: str, after: Position | None) -> Select[Any]:
+def ordered(query: Select[*Columns], sort: str, after: Position | None) -> Select[*Columns]:
     """Order a query, and begin it after a position of that order."""
     key = _key(sort)
     if sort.startswith("-"):

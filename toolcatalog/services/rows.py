@@ -1,11 +1,18 @@
-"""Between a definition and its rows: writing it into columns, and answering it from its last change."""
+"""Between a definition and its rows: writing it into columns, and answering it from its last change.
+
+What is changed is an object of its model. What is only read is a plain row, since SQLAlchemy takes longer to
+make an object than PostgreSQL takes to find it; both have what an answer needs under the same names.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, TypeVarTuple
+
+from sqlalchemy import Result, Row, Select
+from sqlalchemy.orm import Session
 
 from toolcatalog.core import search_text
 from toolcatalog.core.definition import (
@@ -17,27 +24,58 @@ from toolcatalog.core.definition import (
     to_document,
 )
 from toolcatalog.models import Capability as CapabilityRow
+from toolcatalog.models import Change, ToolVersion
 from toolcatalog.models import Pattern as PatternRow
-from toolcatalog.models import ToolVersion
 
 _PATTERN_FIELDS = tuple(field.name for field in dataclasses.fields(Pattern))
 # Of a definition, what its row has in columns of their own that come with it.
 HEAD_FIELDS = ("tool_name", "version", "description", "platform", "category", "status", "enabled")
 DOCUMENT_FIELDS = frozenset(FIELD_NAMES).difference(HEAD_FIELDS)
 _COLUMNS = (*HEAD_FIELDS[2:], "defaults", "dependencies", "examples")
+# Of a live version, what `answer` needs, and what it needs when it is not `whole`.
+HEAD = (
+    ToolVersion.id,
+    ToolVersion.tool_id,
+    *(getattr(ToolVersion, name) for name in HEAD_FIELDS),
+    ToolVersion.is_latest,
+    ToolVersion.retired_at,
+    ToolVersion.created_at,
+    ToolVersion.updated_at,
+    ToolVersion.created_by,
+    ToolVersion.updated_by,
+    ToolVersion.source_kind,
+    ToolVersion.source_path,
+    ToolVersion.source_sha256,
+    Change.revision,
+)
+WHOLE = (*HEAD, Change.after.label("definition"))
+Columns = TypeVarTuple("Columns")
+# A version of a tool, to be changed or as it was read.
+Version = ToolVersion | Row[Any]
 _ALWAYS: Document = {"defaults": {}, "capabilities": {}, "dependencies": [], "metadata": {}, "examples": []}
 
 
-def write(row: ToolVersion, definition: Definition) -> None:
-    """Make a row say what a definition says, without its capabilities.
+def read(
+    session: Session, query: Select[*Columns], values: Mapping[str, Any] | None = None
+) -> Result[*Columns]:
+    """Return what a query of columns finds, as plain rows."""
+    return session.connection().execute(query, values)
 
-    Its name and version are the caller's to set.
+
+def write(row: ToolVersion, definition: Definition, fields: Collection[str] = FIELD_NAMES) -> None:
+    """Make a row say what these fields of a definition say.
+
+    Its name, its version and its capabilities are the caller's to set. What is not written stays as it is in
+    PostgreSQL, which then need not make its search and indexes anew.
     """
     for name in _COLUMNS:
-        setattr(row, name, getattr(definition, name))
-    row.free_metadata = definition.metadata
-    row.tags = definition.tags
-    row.search_texts = search_text.by_weight(to_document(definition))
+        if name in fields:
+            setattr(row, name, getattr(definition, name))
+    if "metadata" in fields:
+        row.free_metadata = definition.metadata
+        row.tags = definition.tags
+    if not search_text.FIELDS.isdisjoint(fields):
+        row.search_texts = search_text.by_weight(to_document(definition))
 
 
 def add_capabilities(row: ToolVersion, definition: Definition) -> None:
@@ -60,17 +98,16 @@ def _pattern_rows(capability: Capability) -> list[PatternRow]:
     ]
 
 
-def answer(row: ToolVersion, *, whole: bool = True) -> Document:
+def answer(row: Version, *, whole: bool = True) -> Document:
     """Return a tool as it is answered: the definition, and what the catalog knows about it.
 
-    Not `whole`, it has no more of the definition than `HEAD_FIELDS`, and its change's text need not be
-    loaded. Otherwise the maps and lists of the tool itself are always there, so that a client need not ask
-    whether.
+    Not `whole`, it has no more of the definition than `HEAD_FIELDS`. Otherwise the maps and lists of the tool
+    itself are always there, so that a client need not ask whether.
     """
     return {
         "id": row.tool_id,
         **(_whole(row) if whole else _head(row)),
-        "revision": row.change.revision,
+        "revision": row.revision,
         "is_latest": row.is_latest,
         "created_at": timestamp(row.created_at),
         "updated_at": timestamp(row.updated_at),
@@ -85,17 +122,17 @@ def needs_whole(fields: Collection[str]) -> bool:
     return not DOCUMENT_FIELDS.isdisjoint(fields)
 
 
-def _whole(row: ToolVersion) -> Document:
-    document = row.change.definition
+def _whole(row: Version) -> Document:
+    document = row.definition
     return {**document, **{name: document.get(name, empty) for name, empty in _ALWAYS.items()}}
 
 
-def _head(row: ToolVersion) -> Document:
+def _head(row: Version) -> Document:
     values = ((name, getattr(row, name)) for name in HEAD_FIELDS)
     return {name: value for name, value in values if value is not None}
 
 
-def source(row: ToolVersion) -> dict[str, Any]:
+def source(row: Version) -> dict[str, Any]:
     """Say where a tool's definition came from."""
     if row.source_kind == "file":
         return {"kind": "file", "path": row.source_path, "sha256": row.source_sha256}

@@ -38,9 +38,10 @@ from sqlalchemy.orm import Session
 from toolcatalog.core import search_text
 from toolcatalog.core.filters import Filters
 from toolcatalog.models import CatalogState, SearchWord, ToolVersion
-from toolcatalog.services import listing, tools
+from toolcatalog.services import listing, rows
 from toolcatalog.services.changes import current_revision
 from toolcatalog.services.listing import Position
+from toolcatalog.services.rows import Version
 from toolcatalog.services.words import WordStatistics
 
 MAX_WORDS = 32
@@ -65,7 +66,7 @@ _CORRECTED = 0.8
 class Hit:
     """A tool that was found. A higher score is better; `matches` are the fields and words that answer."""
 
-    row: ToolVersion
+    row: Version
     score: float
     matches: list[dict[str, Any]]
 
@@ -119,25 +120,23 @@ def search(
         values["after_score"], values["after_name"] = after
     for place, term in enumerate(by_rarity):
         values |= {f"word_{place}": term.word, f"worth_{place}": term.worth}
-    found = session.execute(_statement(shape), values).all()
+    found = rows.read(session, _statement(shape), values).all()
     if not found:
         return Results([], 0, current_revision(session), None)
-    hits = [
-        Hit(one.ToolVersion, one.score, _matches(one.ToolVersion, terms, part_of_name))
-        for one in found[:limit]
-    ]
+    hits = [Hit(row, row.score, _matches(row, terms, part_of_name)) for row in found[:limit]]
     following = (hits[-1].score, hits[-1].row.tool_name) if len(found) > limit else None
-    return Results(hits, found[0].total, found[0].revision, following)
+    return Results(hits, found[0].total, found[0].catalog_revision, following)
 
 
 def _terms(session: Session, statistics: WordStatistics, words: Sequence[str]) -> list[_Term]:
     """Weigh the words of a question, without the stop words, and correct those that no tool has."""
     asked = [word for word in words if word not in search_text.STOP_WORDS]
     shares = {word: statistics.shares.get(search_text.stem(word)) for word in asked}
-    rare = [word for word in asked if shares[word] is None]
-    known = {row.word: row.is_known for row in session.execute(_ARE_KNOWN, {"words": rare})} if rare else {}
-    terms = [_term(word, shares[word]) for word in asked if word not in rare or known.get(word)]
-    unknown = [word for word in rare if known.get(word) is False and len(word) >= search_text.MIN_TYPO]
+    rare = [word for word in asked if shares[word] is None and word not in statistics.known]
+    found = {row.word: row.is_known for row in session.execute(_ARE_KNOWN, {"words": rare})} if rare else {}
+    statistics.known.update(word for word in found if found[word])
+    terms = [_term(word, shares[word]) for word in asked if word not in rare or found.get(word)]
+    unknown = [word for word in rare if found.get(word) is False and len(word) >= search_text.MIN_TYPO]
     return terms + [
         _Term(near, _RAREST, _CORRECTED * _worth(_RAREST))
         for word in unknown
@@ -219,9 +218,10 @@ def _statement(shape: _Shape) -> Select[Any]:
         best = best.where(tuple_(*place) > tuple_(*after))
     page = best.subquery("page")
     total = select(func.count()).select_from(scored).scalar_subquery().label("total")
-    revision = select(CatalogState.revision).scalar_subquery().label("revision")
-    query = select(ToolVersion, page.c.score, total, revision).join(page, page.c.id == ToolVersion.id)
-    return query.options(tools.whole()).order_by(-page.c.score, page.c.tool_name)
+    revision = select(CatalogState.revision).scalar_subquery().label("catalog_revision")
+    query = select(*rows.WHOLE, page.c.score, total, revision).select_from(ToolVersion)
+    query = query.join(page, page.c.id == ToolVersion.id).join(ToolVersion.change)
+    return query.order_by(-page.c.score, page.c.tool_name)
 
 
 def _scored(shape: _Shape) -> Select[Any]:
@@ -256,8 +256,8 @@ def _is_name(question: ColumnElement[str]) -> ColumnElement[bool]:
     return and_(is_as_long, func.lower(ToolVersion.tool_name) == func.lower(plain))
 
 
-def _matches(row: ToolVersion, terms: list[_Term], part_of_name: str | None) -> list[dict[str, Any]]:
-    found = search_text.matches(row.change.definition, [term.word for term in terms])
+def _matches(row: Version, terms: list[_Term], part_of_name: str | None) -> list[dict[str, Any]]:
+    found = search_text.matches(row.definition, [term.word for term in terms])
     if part_of_name is not None:
         found.insert(0, {"field": "tool_name", "words": [part_of_name]})
     return found

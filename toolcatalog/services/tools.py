@@ -7,19 +7,20 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session, joinedload
-from sqlalchemy.orm.interfaces import ORMOption
 
 from toolcatalog.core import definition as definitions
 from toolcatalog.core import versions
-from toolcatalog.core.definition import Definition, Document
+from toolcatalog.core.definition import FIELD_NAMES, Definition, Document
 from toolcatalog.core.merge import is_same
 from toolcatalog.errors import AlreadyExists, Finding, InvalidDefinition, NotFound
-from toolcatalog.models import CatalogState, Change, Tool, ToolVersion
+from toolcatalog.models import CatalogState, Tool, ToolVersion
 from toolcatalog.services import rows
 from toolcatalog.services.changes import Journal
+from toolcatalog.services.rows import Version
 
 # Raises when the version that is about to be changed is not the one that the caller means.
 Precondition = Callable[[ToolVersion], None]
@@ -49,12 +50,7 @@ class Reference:
         return {"id": self.id if self.id <= _MAX_ID else -1}
 
 
-def whole() -> ORMOption:
-    """Load live versions with their definitions, and with all else that an answer needs."""
-    return joinedload(ToolVersion.change, innerjoin=True).load_only(Change.revision, Change.after)
-
-
-def get(session: Session, reference: Reference, version: str | None = None) -> ToolVersion:
+def get(session: Session, reference: Reference, version: str | None = None) -> Version:
     """Return a live version of a tool, whole; `version` None means the latest.
 
     Raises:
@@ -64,24 +60,23 @@ def get(session: Session, reference: Reference, version: str | None = None) -> T
     return row
 
 
-def read(session: Session, reference: Reference, version: str | None) -> tuple[ToolVersion, int]:
+def read(session: Session, reference: Reference, version: str | None) -> tuple[Version, int]:
     """Return a live version of a tool as `get` does, and the revision of the catalog, by one query.
 
     Raises:
         NotFound: saying whether the tool is unknown, retired, or has no such version.
     """
     given = reference.values() | ({} if version is None else {"version": version})
-    found = session.execute(_one(frozenset(given)), given).one_or_none()
-    if found is None:
+    row = rows.read(session, _one(frozenset(given)), given).one_or_none()
+    if row is None:
         raise _no_such(session, reference, version)
-    row, revision = found
     if row.retired_at is not None:
         raise _retired(row)
-    return row, revision
+    return row, row.catalog_revision
 
 
 @cache
-def _one(given: frozenset[str]) -> Select[ToolVersion, int]:
+def _one(given: frozenset[str]) -> Select[Any]:
     """Select a version, and the catalog's revision, by the values of these names.
 
     Kept: to put it together takes SQLAlchemy as long as PostgreSQL needs to answer it.
@@ -89,9 +84,9 @@ def _one(given: frozenset[str]) -> Select[ToolVersion, int]:
     columns = {"id": Tool.id, "name": Tool.tool_name, "version": ToolVersion.version}
     wanted = [columns[name] == bindparam(name) for name in sorted(given)]
     latest = () if "version" in given else (ToolVersion.is_latest,)
-    revision = select(CatalogState.revision).scalar_subquery()
-    query = select(ToolVersion, revision).join(Tool, Tool.id == ToolVersion.tool_id).where(*wanted, *latest)
-    return query.options(whole())
+    revision = select(CatalogState.revision).scalar_subquery().label("catalog_revision")
+    query = select(*rows.WHOLE, revision).select_from(ToolVersion).join(ToolVersion.change)
+    return query.join(Tool, Tool.id == ToolVersion.tool_id).where(*wanted, *latest)
 
 
 def _no_such(session: Session, reference: Reference, version: str | None) -> NotFound:
@@ -100,7 +95,7 @@ def _no_such(session: Session, reference: Reference, version: str | None) -> Not
     return NotFound(f"There is no {reference}.")
 
 
-def _retired(row: ToolVersion) -> NotFound:
+def _retired(row: Version) -> NotFound:
     return NotFound(
         f'Version "{row.version}" of the tool "{row.tool_name}" was retired on '
         f"{rows.timestamp(row.retired_at) if row.retired_at else ''}; a restore brings it back."
@@ -131,15 +126,16 @@ def _identity(column: str, *, locked: bool) -> Select[Tool]:
     return query.with_for_update(nowait=True) if locked else query
 
 
-def list_versions(session: Session, reference: Reference) -> list[ToolVersion]:
+def list_versions(session: Session, reference: Reference) -> list[Version]:
     """Return the live versions of a tool, the newest first, whole.
 
     Raises:
         NotFound: when there is no such tool, or it is retired.
     """
     tool = get_identity(session, reference)
-    query = select(ToolVersion).where(ToolVersion.tool_id == tool.id, ToolVersion.retired_at.is_(None))
-    found = list(session.scalars(query.options(whole())))
+    query = select(*rows.WHOLE).select_from(ToolVersion).join(ToolVersion.change)
+    live = query.where(ToolVersion.tool_id == tool.id, ToolVersion.retired_at.is_(None))
+    found = rows.read(session, live).all()
     if not found:
         raise NotFound(f"The {reference} is retired; a restore brings it back.")
     return sorted(found, key=lambda row: versions.sort_key(row.version), reverse=True)
@@ -250,7 +246,7 @@ def replace(
     row = _live(known, reference, version)
     if precondition is not None:
         precondition(row)
-    before = row.change.definition
+    before = row.definition
     definition = definitions.from_document(change(before))
     if definition.tool_name != row.tool_name:
         raise InvalidDefinition("A tool keeps its name.", [rename_finding(row)])
@@ -275,7 +271,7 @@ def with_set_enabled(row: ToolVersion, definition: Definition, *, from_file: boo
     return dataclasses.replace(definition, enabled=row.enabled) if row.enabled_is_set else definition
 
 
-def rename_finding(row: ToolVersion) -> Finding:
+def rename_finding(row: Version) -> Finding:
     """Say that a change cannot give a tool another name."""
     return Finding(
         ("tool_name",), f'is "{row.tool_name}" and stays so: create another tool, and retire this one'
@@ -294,21 +290,22 @@ def _derive(
 def overwrite(journal: Journal, row: ToolVersion, before: Document, definition: Definition) -> bool:
     """Make a locked version say something else; returns whether that changed anything."""
     after = definitions.to_document(definition)
-    if is_same(after, before):
+    changed = {name for name in FIELD_NAMES if not is_same(before.get(name), after.get(name))}
+    if not changed:
         return False
-    if not is_same(after.get("capabilities"), before.get("capabilities")):
+    if "capabilities" in changed:
         journal.session.execute(row.capabilities.delete())
         rows.add_capabilities(row, definition)
-    rows.write(row, definition)
+    rows.write(row, definition, changed)
     row.updated_at = func.now()
-    journal.record(row, _action(before, after), before, after)
+    journal.record(row, _action(changed, definition), before, after)
     return True
 
 
-def _action(before: Document, after: Document) -> str:
-    if not is_same({**before, "enabled": after["enabled"]}, after):
+def _action(changed: set[str], definition: Definition) -> str:
+    if changed != {"enabled"}:
         return "updated"
-    return "enabled" if after["enabled"] else "disabled"
+    return "enabled" if definition.enabled else "disabled"
 
 
 def _live(known: list[ToolVersion], reference: Reference, version: str | None) -> ToolVersion:
@@ -337,7 +334,7 @@ def roll_back(
     if latest is not row:
         _make_latest(journal.session, row, known)
         row.updated_at = func.now()
-        journal.record(row, "rolled_back", latest.change.definition, row.change.definition)
+        journal.record(row, "rolled_back", latest.definition, row.definition)
     return row
 
 
@@ -359,7 +356,7 @@ def retire(
     going = live if version is None else [row]
     for each in going:
         each.retired_at = func.now()
-        journal.record(each, "retired", each.change.definition, None)
+        journal.record(each, "retired", each.definition, None)
     left = [each for each in live if each not in going]
     if row.is_latest and left:
         _make_latest(journal.session, _newest(left), known)
@@ -382,7 +379,7 @@ def restore(journal: Journal, reference: Reference, version: str | None) -> Tool
     for row in coming:
         row.retired_at = None
         row.updated_at = func.now()
-        journal.record(row, "restored", None, row.change.definition)
+        journal.record(row, "restored", None, row.definition)
     others = [row for row in known if row not in coming]
     newest = _newest(coming) if coming else None
     if newest is not None and not any(row.is_latest for row in coming) and _becomes_latest(newest, others):

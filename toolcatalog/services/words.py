@@ -1,14 +1,15 @@
 """How common the words of the catalog are, as PostgreSQL counted them last.
 
 The planner's own statistics, kept fresh by autovacuum, know the frequency of every common word; a word that
-they do not have is rare. To read them takes longer than to rank a thousand tools, so a process keeps them.
+they do not have is rare. To read them takes longer than to rank a thousand tools, so a process keeps them,
+and with them which rare words there are.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -21,10 +22,14 @@ _KEPT_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class WordStatistics:
-    """How many tools are listed, and which share of them has a word, by the word's stem."""
+    """How many tools are listed, and which share of them has a word, by the word's stem.
+
+    `known` are words that are rarer than these, and that tools were seen to have since.
+    """
 
     tools: float
     shares: Mapping[str, float]
+    known: set[str] = field(default_factory=set)
 
 
 class Words:
