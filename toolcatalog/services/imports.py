@@ -21,6 +21,7 @@ from toolcatalog.errors import AlreadyExists, CatalogError, Finding, ImportRejec
 from toolcatalog.models import Tool, ToolVersion
 from toolcatalog.services import tools
 from toolcatalog.services.changes import Journal
+from toolcatalog.services.tools import Identity
 from toolcatalog.sources.definitions import Item, Source
 
 # Enough that the time goes into rows and not into round trips; some 2 MB of definitions.
@@ -42,7 +43,7 @@ class Result:
 class _Known:
     """A tool that a batch touches, and all its versions, those added by the batch too."""
 
-    tool: Tool
+    tool: Identity
     versions: list[ToolVersion]
 
 
@@ -96,12 +97,13 @@ def _lock(session: Session, names: list[str]) -> dict[str, _Known]:
     if not names:
         return {}
     ordered = sorted(set(names))
-    query = select(Tool).where(Tool.tool_name.in_(ordered)).order_by(Tool.tool_name).with_for_update()
-    found = {tool.tool_name: tool for tool in session.scalars(query)}
+    identity = (Tool.id, Tool.tool_name)
+    query = select(*identity).where(Tool.tool_name.in_(ordered)).order_by(Tool.tool_name).with_for_update()
+    found = {name: Identity(tool_id, name) for tool_id, name in session.execute(query)}
     missing = [name for name in ordered if name not in found]
     if missing:
-        made = session.scalars(insert(Tool).returning(Tool), [{"tool_name": name} for name in missing])
-        found |= {tool.tool_name: tool for tool in made}
+        made = session.execute(insert(Tool).returning(*identity), [{"tool_name": name} for name in missing])
+        found |= {name: Identity(tool_id, name) for tool_id, name in made}
     known = {name: _Known(tool, []) for name, tool in found.items()}
     old = [tool.id for name, tool in found.items() if name not in missing]
     if old:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session, joinedload
@@ -48,6 +48,13 @@ class Reference:
             return {"name": self.name}
         assert self.id is not None  # noqa: S101 - one of the two is set
         return {"id": self.id if self.id <= _MAX_ID else -1}
+
+
+class Identity(NamedTuple):
+    """What stays the same over a tool's versions."""
+
+    id: int
+    name: str
 
 
 def get(session: Session, reference: Reference, version: str | None = None) -> Version:
@@ -102,7 +109,7 @@ def _retired(row: Version) -> NotFound:
     )
 
 
-def get_identity(session: Session, reference: Reference) -> Tool:
+def get_identity(session: Session, reference: Reference) -> Identity:
     """Return a tool's identity, which is there also when all its versions are retired.
 
     Raises:
@@ -114,15 +121,17 @@ def get_identity(session: Session, reference: Reference) -> Tool:
     return tool
 
 
-def _find(session: Session, reference: Reference, *, locked: bool = False) -> Tool | None:
+def _find(session: Session, reference: Reference, *, locked: bool = False) -> Identity | None:
     """Find a tool's identity; `locked`, raises ConcurrentChange when another transaction holds it."""
     values = reference.values()
-    return session.scalar(_identity(*values, locked=locked), values)
+    found = rows.read(session, _identity(*values, locked=locked), values).one_or_none()
+    return None if found is None else Identity(*found)
 
 
 @cache
-def _identity(column: str, *, locked: bool) -> Select[Tool]:
-    query = select(Tool).where({"id": Tool.id, "name": Tool.tool_name}[column] == bindparam(column))
+def _identity(column: str, *, locked: bool) -> Select[int, str]:
+    wanted = {"id": Tool.id, "name": Tool.tool_name}[column] == bindparam(column)
+    query = select(Tool.id, Tool.tool_name).where(wanted)
     return query.with_for_update(nowait=True) if locked else query
 
 
@@ -173,10 +182,10 @@ def create(journal: Journal, definition: Definition) -> ToolVersion:
     reference = Reference(name=definition.tool_name)
     tool = _find(session, reference, locked=True)
     if tool is None:
-        tool = Tool(tool_name=definition.tool_name)
-        session.add(tool)
+        added = Tool(tool_name=definition.tool_name)
+        session.add(added)
         session.flush()
-        return add_version(journal, tool, [], definition)
+        return add_version(journal, Identity(added.id, added.tool_name), [], definition)
     known = list(session.scalars(select(ToolVersion).where(ToolVersion.tool_id == tool.id)))
     for row in known:
         if row.version == definition.version:
@@ -192,12 +201,12 @@ def _exists(row: ToolVersion) -> AlreadyExists:
 
 
 def add_version(
-    journal: Journal, tool: Tool, known: list[ToolVersion], definition: Definition
+    journal: Journal, tool: Identity, known: list[ToolVersion], definition: Definition
 ) -> ToolVersion:
     """Add a version to a locked tool; `known` are all its versions. It becomes the latest if it is newer."""
     row = ToolVersion(
         tool_id=tool.id,
-        tool_name=tool.tool_name,
+        tool_name=tool.name,
         version=definition.version,
         source_kind="api",
         is_latest=False,
@@ -284,7 +293,7 @@ def _derive(
     for other in known:
         if other.version == definition.version:
             raise _exists(other)
-    return add_version(journal, Tool(id=row.tool_id, tool_name=row.tool_name), known, definition)
+    return add_version(journal, Identity(row.tool_id, row.tool_name), known, definition)
 
 
 def overwrite(journal: Journal, row: ToolVersion, before: Document, definition: Definition) -> bool:
