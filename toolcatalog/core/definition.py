@@ -226,11 +226,13 @@ def to_document(record: Definition | Capability | Pattern) -> Document:
     }
 
 
+_RECORDS = (Capability, Pattern)
+
+
 def _written(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            name: to_document(item) if isinstance(item, Capability | Pattern) else item
-            for name, item in value.items()
+            name: to_document(item) if isinstance(item, _RECORDS) else item for name, item in value.items()
         }
     return value
 

@@ -78,9 +78,9 @@ def write(row: ToolVersion, definition: Definition, fields: Collection[str] = FI
         row.search_texts = search_text.by_weight(to_document(definition))
 
 
-def add_capabilities(row: ToolVersion, definition: Definition) -> None:
-    """Add the capabilities of a definition; those that the row had before are the caller's to delete."""
-    row.capabilities.add_all(
+def capabilities(definition: Definition) -> list[CapabilityRow]:
+    """Return rows that say what a definition's capabilities are."""
+    return [
         CapabilityRow(
             position=position,
             capability_name=name,
@@ -88,7 +88,7 @@ def add_capabilities(row: ToolVersion, definition: Definition) -> None:
             patterns=_pattern_rows(capability),
         )
         for position, (name, capability) in enumerate(definition.capabilities.items())
-    )
+    ]
 
 
 def _pattern_rows(capability: Capability) -> list[PatternRow]:

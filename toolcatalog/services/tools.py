@@ -211,9 +211,9 @@ def add_version(
         source_kind="api",
         is_latest=False,
         created_by=journal.actor.name,
+        capabilities=rows.capabilities(definition),
     )
     rows.write(row, definition)
-    rows.add_capabilities(row, definition)
     if _becomes_latest(row, known):
         _make_latest(journal.session, row, known)
     journal.session.add(row)
@@ -304,7 +304,7 @@ def overwrite(journal: Journal, row: ToolVersion, before: Document, definition: 
         return False
     if "capabilities" in changed:
         journal.session.execute(row.capabilities.delete())
-        rows.add_capabilities(row, definition)
+        row.capabilities.add_all(rows.capabilities(definition))
     rows.write(row, definition, changed)
     row.updated_at = func.now()
     journal.record(row, _action(changed, definition), before, after)
