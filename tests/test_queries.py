@@ -266,8 +266,10 @@ def test_a_tool_its_history_and_the_feed_are_found_by_index(stocked: Flask) -> N
     database = context.of(stocked).database
     client = stocked.test_client()
     for path, place, index in (
-        (f"{TOOLS}/tool 0001", 0, "uq_tools_tool_name"),
+        (f"{TOOLS}/tool 0001", 0, "ix_tool_versions_listed_name"),
+        (f"{TOOLS}/tool 0001?version=1.1", 0, "ix_tool_versions_live_version"),
         (f"{TOOLS}/1", 0, "uq_tool_versions_latest"),
+        (f"{TOOLS}/1?version=1.0", 0, "uq_tool_versions_tool_id_version"),
         (f"{TOOLS}/tool 0001/history", 1, "ix_changes_tool_id_revision"),
         ("/api/v1/changes?since=1990&limit=5", 1, "uq_changes_revision"),
     ):

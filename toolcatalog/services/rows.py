@@ -38,7 +38,6 @@ HEAD = (
     ToolVersion.tool_id,
     *(getattr(ToolVersion, name) for name in HEAD_FIELDS),
     ToolVersion.is_latest,
-    ToolVersion.retired_at,
     ToolVersion.created_at,
     ToolVersion.updated_at,
     ToolVersion.created_by,

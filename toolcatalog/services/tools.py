@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import ColumnExpressionArgument, Select, bindparam, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from toolcatalog.core import definition as definitions
@@ -76,33 +76,41 @@ def read(session: Session, reference: Reference, version: str | None) -> tuple[V
     given = reference.values() | ({} if version is None else {"version": version})
     row = rows.read(session, _one(frozenset(given)), given).one_or_none()
     if row is None:
-        raise _no_such(session, reference, version)
-    if row.retired_at is not None:
-        raise _retired(row)
+        raise _missing(session, reference, version)
     return row, row.catalog_revision
 
 
 @cache
 def _one(given: frozenset[str]) -> Select[Any]:
-    """Select a version, and the catalog's revision, by the values of these names.
+    """Select a live version, and the catalog's revision, by the values of these names.
 
     Kept: to put it together takes SQLAlchemy as long as PostgreSQL needs to answer it.
     """
-    columns = {"id": Tool.id, "name": Tool.tool_name, "version": ToolVersion.version}
-    wanted = [columns[name] == bindparam(name) for name in sorted(given)]
-    latest = () if "version" in given else (ToolVersion.is_latest,)
     revision = select(CatalogState.revision).scalar_subquery().label("catalog_revision")
     query = select(*rows.WHOLE, revision).select_from(ToolVersion).join(ToolVersion.change)
-    return query.join(Tool, Tool.id == ToolVersion.tool_id).where(*wanted, *latest)
+    return query.where(*_is_meant(given), ToolVersion.retired_at.is_(None))
 
 
-def _no_such(session: Session, reference: Reference, version: str | None) -> NotFound:
-    if version is not None and _find(session, reference) is not None:
+def _is_meant(given: Collection[str]) -> list[ColumnExpressionArgument[bool]]:
+    """Say which version is meant by the values of these names; without a `version`, the latest."""
+    columns = {"id": ToolVersion.tool_id, "name": ToolVersion.tool_name, "version": ToolVersion.version}
+    latest = () if "version" in given else (ToolVersion.is_latest,)
+    return [*(columns[name] == bindparam(name) for name in sorted(given)), *latest]
+
+
+def _missing(session: Session, reference: Reference, version: str | None) -> NotFound:
+    """Say why there is no live version: the tool is unknown, has no such version, or that is retired."""
+    tool = _find(session, reference)
+    if tool is None:
+        return NotFound(f"There is no {reference}.")
+    given = {"id": tool.id} | ({} if version is None else {"version": version})
+    retired = session.scalar(select(ToolVersion).where(*_is_meant(given)), given)
+    if retired is None:
         return NotFound(f'The {reference} has no version "{version}".')
-    return NotFound(f"There is no {reference}.")
+    return _retired(retired)
 
 
-def _retired(row: Version) -> NotFound:
+def _retired(row: ToolVersion) -> NotFound:
     return NotFound(
         f'Version "{row.version}" of the tool "{row.tool_name}" was retired on '
         f"{rows.timestamp(row.retired_at) if row.retired_at else ''}; a restore brings it back."
