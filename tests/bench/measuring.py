@@ -33,7 +33,7 @@ CACHED = {
     "304": (_TOOL, True),
 }
 CEILING, FLASK, SERVICE, LOGGING = "bare WSGI", "bare Flask", "service", "service, LOG_REQUESTS=all"
-_UNCACHED_TURNS = 500
+_WARMING, _REQUESTS = 50, 200
 _MIXED_REQUESTS = 1_000_000
 # One in a hundred is a search in words of its own, which is not cached.
 _MIXED = """
@@ -66,8 +66,8 @@ class Figures:
     worker_mb: float = 0.0
     # Case -> server -> one for each round.
     cached: dict[str, dict[str, list[Speed]]] = field(default_factory=dict)
-    # What -> milliseconds, one for each request.
-    uncached: dict[str, list[float]] = field(default_factory=dict)
+    # What -> milliseconds, one for each request of each round.
+    uncached: dict[str, list[list[float]]] = field(default_factory=dict)
     growth: Growth | None = None
 
 
@@ -158,17 +158,21 @@ class Bench:
                 figures.cached[case][name].append(wrk(server, *options, seconds=seconds, path=path))
 
     def _uncached(self, figures: Figures, url: str) -> None:
+        self._say(f"{figures.count:,} tools: not cached")
         with self._service(url, CACHE_MAX_SIZE="1") as service:
-            for what, asked in _uncached(figures.count).items():
-                self._say(f"{figures.count:,} tools, not cached: {what}")
-                milliseconds(service, asked, 50)
-                figures.uncached[what] = milliseconds(service, asked, _UNCACHED_TURNS)
+            cases = _uncached(figures.count)
+            for asked in cases.values():
+                milliseconds(service, asked, _WARMING)
+            figures.uncached = {what: [] for what in cases}
+            for _round, (what, asked) in itertools.product(range(ROUNDS), cases.items()):
+                figures.uncached[what].append(milliseconds(service, asked, _REQUESTS))
 
 
 def _uncached(count: int) -> dict[str, Iterator[tuple[str, str, str | None]]]:
     """Requests of which no two in a row are the same."""
     # A number that shares no factor with the counts goes through all tools in leaps.
-    names = [f"/api/v1/tools/{name_of(turn * 37 % count)}" for turn in range(_UNCACHED_TURNS * 2)]
+    turns = range(_WARMING + ROUNDS * _REQUESTS)
+    names = [f"/api/v1/tools/{name_of(turn * 37 % count)}" for turn in turns]
     filters = (
         f"/api/v1/tools?platform={platform}&limit=20" for platform in itertools.cycle(("linux", "macos"))
     )
