@@ -86,8 +86,8 @@ def tables(all_figures: Sequence[Figures], growth: Growth) -> str:
             "",
             "### Answers that are not cached, and changes",
             "",
-            f"Milliseconds, median and p95, of the middle one of {ROUNDS} rounds, one request after the other; a",
-            "change waits for the disk.",
+            f"Milliseconds, median and p95, the middle one of {ROUNDS} rounds. One request after the other;",
+            "a change waits for the disk.",
             "",
             *_table(
                 ("", *(f"{figures.count:,} tools" for figures in all_figures)),

@@ -20,7 +20,6 @@ from sqlalchemy import (
     Column,
     Computed,
     DateTime,
-    FetchedValue,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -64,7 +63,7 @@ class Tool(Base):
 class ToolVersion(Base):
     """One version of a tool. Exactly one version of a tool is its latest.
 
-    Its change is loaded by the query that finds it (`services.tools.whole`), never on the way.
+    Its change is loaded by the query that finds it, never on the way, and written by the journal.
 
     `tool_name` stands here too, so that one index can filter and order a list; the foreign key over both
     columns keeps it true. `enabled_is_set` says that somebody set `enabled` to what the tool's file does not
@@ -104,7 +103,7 @@ class ToolVersion(Base):
         ),
     )
 
-    # Times come back with the INSERT or UPDATE that sets them; `search` is for queries, never read.
+    # What PostgreSQL sets comes back with the INSERT; `search` is for queries, never read.
     __mapper_args__ = {"eager_defaults": True, "exclude_properties": ["search"]}
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
@@ -129,16 +128,14 @@ class ToolVersion(Base):
     retired_at: Mapped[dt.datetime | None] = mapped_column(Timestamp)
     created_at: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=func.now())
     created_by: Mapped[str] = mapped_column(Text)
-    updated_at: Mapped[dt.datetime] = mapped_column(
-        Timestamp, server_default=func.now(), server_onupdate=FetchedValue()
-    )
+    updated_at: Mapped[dt.datetime] = mapped_column(Timestamp, server_default=func.now())
     updated_by: Mapped[str] = mapped_column(Text)
     change_id: Mapped[int] = mapped_column(ForeignKey("changes.id"))
     search_texts: Mapped[list[str]] = mapped_column(ARRAY(Text), deferred=True)
     capabilities: WriteOnlyMapped[Capability] = relationship(
         order_by="Capability.position", cascade="all, delete-orphan", passive_deletes=True
     )
-    change: Mapped[Change] = relationship(lazy="raise")
+    change: Mapped[Change] = relationship(lazy="raise", viewonly=True)
 
     @property
     def revision(self) -> int | None:

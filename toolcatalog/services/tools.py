@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnExpressionArgument, Select, bindparam, func, select
+from sqlalchemy import ColumnExpressionArgument, Select, bindparam, select
 from sqlalchemy.orm import Session, joinedload
 
 from toolcatalog.core import definition as definitions
@@ -314,7 +314,6 @@ def overwrite(journal: Journal, row: ToolVersion, before: Document, definition: 
         journal.session.execute(row.capabilities.delete())
         row.capabilities.add_all(rows.capabilities(definition))
     rows.write(row, definition, changed)
-    row.updated_at = func.now()
     journal.record(row, _action(changed, definition), before, after)
     return True
 
@@ -350,7 +349,6 @@ def roll_back(
         precondition(latest)
     if latest is not row:
         _make_latest(journal.session, row, known)
-        row.updated_at = func.now()
         journal.record(row, "rolled_back", latest.definition, row.definition)
     return row
 
@@ -372,7 +370,6 @@ def retire(
     live = [each for each in known if each.retired_at is None]
     going = live if version is None else [row]
     for each in going:
-        each.retired_at = func.now()
         journal.record(each, "retired", each.definition, None)
     left = [each for each in live if each not in going]
     if row.is_latest and left:
@@ -395,7 +392,6 @@ def restore(journal: Journal, reference: Reference, version: str | None) -> Tool
     coming = _to_restore(known, reference, version)
     for row in coming:
         row.retired_at = None
-        row.updated_at = func.now()
         journal.record(row, "restored", None, row.definition)
     others = [row for row in known if row not in coming]
     newest = _newest(coming) if coming else None
