@@ -22,8 +22,8 @@ def small_pool(database_url: str) -> Iterator[Database]:
 
 
 def backend(database: Database) -> int:
-    with database.read() as session:
-        return int(session.scalar(text("SELECT pg_backend_pid()")))
+    with database.read() as connection:
+        return int(connection.scalar(text("SELECT pg_backend_pid()")))
 
 
 def ask_elsewhere(url: str, statement: str, *values: Any) -> Any:
@@ -54,8 +54,8 @@ def test_only_who_rested_is_asked(
 
 def test_a_connection_with_something_to_say_is_kept(small_pool: Database, database_url: str) -> None:
     same = backend(small_pool)
-    with small_pool.read() as session:
-        session.execute(text("LISTEN something"))
-        session.commit()
+    with small_pool.read() as connection:
+        connection.execute(text("LISTEN something"))
+        connection.commit()
     ask_elsewhere(database_url, "SELECT pg_notify('something', '')::text")
     assert backend(small_pool) == same

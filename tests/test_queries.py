@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, event, text
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Engine, event, text
 
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import empty, tool
@@ -90,8 +89,8 @@ def test_a_word_that_was_found_is_not_looked_up_again(client: FlaskClient, app: 
     statistics = WordStatistics(0.0, {})
 
     def asked(question: str) -> int:
-        with statements(database.engine) as sent, database.read() as session:
-            search.search(session, statistics, question, None, Filters(), after=None, limit=5)
+        with statements(database.engine) as sent, database.read() as connection:
+            search.search(connection, statistics, question, None, Filters(), after=None, limit=5)
         return len(sent)
 
     assert asked("seldom") == 2
@@ -177,8 +176,7 @@ def forget(app: Flask) -> None:
     parts.cache.drop_all()
 
 
-def plan(session: Session, statement: Statement) -> str:
-    connection = session.connection()
+def plan(connection: Connection, statement: Statement) -> str:
     lines = connection.exec_driver_sql(f"EXPLAIN {statement[0]}", statement[1])
     return "\n".join(line for (line,) in lines)
 
@@ -187,9 +185,9 @@ def plan_of_list(app: Flask, filters: Filters, **options: Any) -> str:
     """The plan of the query that finds the rows of a page."""
     given = {"sort": "tool_name", "after": None, "limit": 20, **options}
     database = context.of(app).database
-    with statements(database.engine) as sent, database.read() as session:
-        listing.page(session, filters, **given)
-        return plan(session, sent[0])
+    with statements(database.engine) as sent, database.read() as connection:
+        listing.page(connection, filters, **given)
+        return plan(connection, sent[0])
 
 
 @pytest.mark.parametrize(
@@ -217,8 +215,8 @@ def test_every_filter_of_the_list_has_its_index(stocked: Flask, filters: Filters
 @pytest.mark.parametrize("sort", ["tool_name", "-tool_name", "updated_at", "-updated_at"])
 def test_a_page_is_read_in_the_order_of_an_index_and_begins_at_its_cursor(stocked: Flask, sort: str) -> None:
     database = context.of(stocked).database
-    with database.read() as session:
-        first = listing.page(session, Filters(), sort=sort, after=None, limit=5)
+    with database.read() as connection:
+        first = listing.page(connection, Filters(), sort=sort, after=None, limit=5)
     found = plan_of_list(stocked, Filters(), sort=sort, after=first.next)
     assert "Index Cond: (" in found, found
     assert "Sort" not in found.replace("Incremental Sort", ""), found
@@ -226,8 +224,8 @@ def test_a_page_is_read_in_the_order_of_an_index_and_begins_at_its_cursor(stocke
 
 def test_updated_since_has_its_index(stocked: Flask) -> None:
     database = context.of(stocked).database
-    with database.read() as session:
-        newest = listing.page(session, Filters(), sort="-updated_at", after=None, limit=1)
+    with database.read() as connection:
+        newest = listing.page(connection, Filters(), sort="-updated_at", after=None, limit=1)
     moment = newest.rows[0].updated_at
     found = plan_of_list(stocked, Filters(updated_since=moment), sort="updated_at")
     assert "ix_tool_versions_listed_updated" in found, found
@@ -245,18 +243,20 @@ def test_search_uses_its_indexes(
     stocked: Flask, question: str, part: str | None, place: int, index: str
 ) -> None:
     database = context.of(stocked).database
-    with statements(database.engine) as sent, database.read() as session:
-        results = search.search(session, words.read(session), question, part, Filters(), after=None, limit=5)
+    with statements(database.engine) as sent, database.read() as connection:
+        results = search.search(
+            connection, words.read(connection), question, part, Filters(), after=None, limit=5
+        )
         assert results.total
         # A table of a few pages is rightly read whole; what counts is that the index could be used.
-        session.execute(text("SET LOCAL enable_seqscan = off"))
-        found = plan(session, sent[place])
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        found = plan(connection, sent[place])
     assert index in found, found
 
 
 def test_after_an_import_it_is_known_how_common_words_are(stocked: Flask) -> None:
-    with context.of(stocked).database.read() as session:
-        statistics = words.read(session)
+    with context.of(stocked).database.read() as connection:
+        statistics = words.read(connection)
     assert statistics.tools == 2000
     assert statistics.shares["make"] == 1.0
     assert statistics.shares["thing7"] == pytest.approx(34 / 2000)
@@ -276,8 +276,8 @@ def test_a_tool_its_history_and_the_feed_are_found_by_index(stocked: Flask) -> N
         forget(stocked)
         with statements(database.engine) as sent:
             assert client.get(path).status_code == 200
-        with database.read() as session:
-            found = plan(session, sent[place])
+        with database.read() as connection:
+            found = plan(connection, sent[place])
         assert index in found, found
         # The catalog's revision stands in a table of one row.
         assert "Seq Scan" not in found.replace("Seq Scan on catalog_state", ""), found

@@ -80,7 +80,7 @@ def test_columns_and_the_last_change_say_the_same_whatever_was_done(client: Flas
         assert response.json.get(name) == value
     other = tool("imported", capabilities={"b": tool()["capabilities"]["text_search"]}, examples=[1.0, None])
     assert client.post(f"{TOOLS}/import?overwrite=true", json=[other]).status_code == 200
-    with context.of(app).database.read() as session:
+    with context.of(app).database.write() as session:
         query = select(ToolVersion).options(selectinload(ToolVersion.change), undefer("*"))
         found = {(row.tool_name, row.version): row for row in session.scalars(query)}
         assert len(found) == 9

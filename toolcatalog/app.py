@@ -144,13 +144,13 @@ class _Background:
 
 
 def _read_news(database: Database, since: int) -> News:
-    with database.read() as session:
-        return read_news(session, since)
+    with database.read() as connection:
+        return read_news(connection, since)
 
 
 def _load_keys(database: Database) -> keys.Keys:
-    with database.read() as session:
-        return keys.load(session)
+    with database.read() as connection:
+        return keys.load(connection)
 
 
 def _after_news(app: Flask, warming_up: warming.Warming) -> None:

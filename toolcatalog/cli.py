@@ -192,8 +192,8 @@ def keys_revoke_command(name: str) -> None:
 @keys_group.command("list")
 def keys_list_command() -> None:
     """List the keys: id, name, scope, since when, and until when if revoked."""
-    with serve.open_database(settings.load()) as (_, database), database.read() as session:
-        for key in keys.list_all(session):
+    with serve.open_database(settings.load()) as (_, database), database.read() as connection:
+        for key in keys.list_all(connection):
             until = f"  revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else ""
             click.echo(
                 f"tc_{key.id}_...  {key.name:20}  {key.scope:5}  {key.created_at:%Y-%m-%d %H:%M}{until}"
@@ -259,10 +259,10 @@ def reload_command(*, accept_removals: bool) -> None:
 @click.option("--output", type=click.File("w", encoding="utf-8", atomic=True), default="-", help="A file.")
 def export_command(names: tuple[str, ...], format_: str, output: IO[str]) -> None:
     """Export the latest definitions, of all tools or of the NAMES, as they go back in."""
-    with serve.open_database(settings.load()) as (_, database), database.read() as session:
+    with serve.open_database(settings.load()) as (_, database), database.read() as connection:
         if names:
-            exports.check_names(session, names)
-        documents = exports.documents(session, names or None)
+            exports.check_names(connection, names)
+        documents = exports.documents(connection, names or None)
         if format_ == "json":
             output.write(json_text.dumps(list(documents)) + "\n")
         else:

@@ -86,7 +86,7 @@ class Outage:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """Sessions for reading and for writing; nothing else in the package opens or ends a transaction."""
+    """Connections for reading, sessions for writing; nothing else here opens or ends a transaction."""
 
     engine: Engine
     max_connections: int
@@ -98,16 +98,15 @@ class Database:
         object.__setattr__(self, "_reader", self.engine.execution_options(**options))
 
     @contextmanager
-    def read(self) -> Iterator[Session]:
-        """Open a session on one unmoving snapshot: a list is read in several queries, and may not be torn.
+    def read(self) -> Iterator[Connection]:
+        """Open one unmoving snapshot: a list is read in several queries, and may not be torn.
 
         Raises:
             DatabaseUnavailable: when PostgreSQL cannot be reached or does not answer in time.
         """
-        with self._reached(), Session(self._reader) as session:
-            session.connection()
+        with self._reached(), self._reader.connect() as connection:
             self.outage.end()
-            yield session
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Session]:

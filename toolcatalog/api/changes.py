@@ -45,7 +45,7 @@ def _read(since: int, limit: int) -> Document:
     A `since` that lies ahead of the catalog, as after a restore of an older backup, gives the revision that
     the catalog really has, so that its reader falls back into step.
     """
-    with reading() as session:
-        newest = changes.current_revision(session)
-        found = [changes.answer(one) for one in changes.list_since(session, since, limit)]
+    with reading() as connection:
+        newest = changes.current_revision(connection)
+        found = [changes.answer(one) for one in changes.list_since(connection, since, limit)]
     return {"changes": found, "revision": found[-1]["revision"] if found else newest}

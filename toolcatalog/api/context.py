@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from flask import Flask, Response, current_app, g, request
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 from werkzeug.exceptions import NotFound
 
 from toolcatalog.cache.coherence import Coherence
@@ -63,10 +63,10 @@ def current() -> Context:
 
 
 @contextmanager
-def reading() -> Iterator[Session]:
-    """Open a session on one snapshot of the catalog."""
-    with current().database.read() as session:
-        yield session
+def reading() -> Iterator[Connection]:
+    """Open one snapshot of the catalog."""
+    with current().database.read() as connection:
+        yield connection
 
 
 @contextmanager

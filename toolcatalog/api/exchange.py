@@ -59,8 +59,8 @@ def validate_definition() -> Response:
 def validate_change(query: Query, reference: str) -> Response:
     """Say what a PUT of the fields given would make wrong or doubtful; without a body, what is so now."""
     body = bodies.optional_json_object()
-    with reading() as session:
-        row = tools.get(session, Reference.parse(reference), query.get("version"))
+    with reading() as connection:
+        row = tools.get(connection, Reference.parse(reference), query.get("version"))
         document = {**row.definition, **body}
     report = definitions.read(document)[1]
     if document["tool_name"] != row.tool_name:
@@ -143,11 +143,11 @@ def export_named_tools() -> Response:
 def _export(names: list[str] | None, format_: str) -> Response:
     """Stream definitions from one snapshot, which stays open until the last of them is sent."""
     with ExitStack() as opened:
-        session = opened.enter_context(reading())
+        connection = opened.enter_context(reading())
         if names is not None:
-            exports.check_names(session, names)
-        revision = current_revision(session)
-        documents = exports.documents(session, names)
+            exports.check_names(connection, names)
+        revision = current_revision(connection)
+        documents = exports.documents(connection, names)
         texts = yaml_texts(documents) if format_ == "yaml" else _array(map(json_text.dumps, documents))
         response = Response(texts, mimetype=_YAML if format_ == "yaml" else JSON)
         response.call_on_close(opened.pop_all().close)

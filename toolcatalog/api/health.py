@@ -64,7 +64,7 @@ def _fresh(value: dict[str, object], status: int) -> Response:
 
 def _count_tools() -> int | None:
     try:
-        with reading() as session:
-            return session.scalar(select(func.count()).select_from(ToolVersion).where(LISTED))
+        with reading() as connection:
+            return connection.scalar(select(func.count()).select_from(ToolVersion).where(LISTED))
     except DatabaseUnavailable:
         return None

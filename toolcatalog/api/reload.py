@@ -48,9 +48,9 @@ def reload_tools(query: Query) -> Response:
         state = changes.drop_caches(session, parts.coherence.known().drops)
     parts.coherence.tell(state)
     behind = _wait_for_workers(parts, state)
-    with reading() as session:
+    with reading() as connection:
         if only is not None:
-            tools.get(session, Reference(name=only))
+            tools.get(connection, Reference(name=only))
     return answer({**reloads.answer(outcome), "workers_behind": behind}, revision=state.revision)
 
 
@@ -58,8 +58,8 @@ def _wait_for_workers(parts: Context, state: State) -> int:
     """Wait until every worker of every host has dropped its cache; returns how many have not in time."""
     deadline = time.monotonic() + _WORKERS_HEAR_WITHIN_SECONDS
     while True:
-        with parts.database.read() as session:
-            behind = session.scalar(_BEHIND, {"name": f"{APPLICATION_NAME} %", "drops": state.drops}) or 0
+        with parts.database.read() as connection:
+            behind = connection.scalar(_BEHIND, {"name": f"{APPLICATION_NAME} %", "drops": state.drops}) or 0
         if not behind or time.monotonic() > deadline:
             return int(behind)
         time.sleep(0.01)
@@ -79,9 +79,9 @@ _BEHIND = text(
 def get_reload_status() -> Response:
     """Say who watches the folder, what the last reload did, and what is wrong in which file."""
     parts = current()
-    with reading() as session:
-        last = reloads.find_last(session)
-        leader = reloads.find_leader(session, LOCK)
+    with reading() as connection:
+        last = reloads.find_last(connection)
+        leader = reloads.find_leader(connection, LOCK)
     status = {
         "hot_reload": parts.hot_reload,
         "folder": str(parts.folder.path),
@@ -96,12 +96,12 @@ def get_reload_status() -> Response:
 @operation(blueprint, "GET", "/history", query=ReloadHistoryQuery, answers=listed(ref("Reload")))
 def get_reload_history(query: Query) -> Response:
     """List the last reloads, of all hosts and before any restart, the newest first."""
-    with reading() as session:
-        return answer([reloads.answer(one) for one in reloads.list_last(session, query["limit"])])
+    with reading() as connection:
+        return answer([reloads.answer(one) for one in reloads.list_last(connection, query["limit"])])
 
 
 @operation(blueprint, "GET", "/statistics", answers=ref("ReloadStatistics"))
 def get_reload_statistics() -> Response:
     """Count the reloads of the history: by result, by trigger, and how long they took."""
-    with reading() as session:
-        return answer(reloads.statistics(session))
+    with reading() as connection:
+        return answer(reloads.statistics(connection))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from toolcatalog.cache.dependence import Dependence, OnTool
 from toolcatalog.cache.store import Answer, Cache, Key
@@ -61,7 +61,7 @@ def _row_key(row_id: int) -> Key:
 
 
 def page_of_tools(
-    session: Session,
+    connection: Connection,
     cache: Cache,
     filters: Filters,
     *,
@@ -70,10 +70,10 @@ def page_of_tools(
     limit: int,
 ) -> tuple[bytes, listing.Page]:
     """Render a page of whole tools; those that the cache holds in their present state are not loaded."""
-    page = listing.page(session, filters, sort=sort, after=after, limit=limit)
+    page = listing.page(connection, filters, sort=sort, after=after, limit=limit)
     found = {row.id: _held(cache, row) for row in page.rows}
     missing = [row_id for row_id, text in found.items() if text is None]
-    for row in listing.load(session, missing).values():
+    for row in listing.load(connection, missing).values():
         rendered = tool(row, page.revision)
         cache.put(rendered)
         found[row.id] = rendered.body

@@ -33,10 +33,10 @@ def search_tools(query: Query) -> Response:
 
 def _render_hits(parts: Context, key: Key, query: Query) -> Answer:
     fields = fields_of(query)
-    with parts.database.read() as session:
+    with parts.database.read() as connection:
         results = searching.search(
-            session,
-            parts.words.statistics(session, parts.coherence.known()),
+            connection,
+            parts.words.statistics(connection, parts.coherence.known()),
             query.get("q", ""),
             query.get("name"),
             filters_of({**query, "name": None}),
@@ -71,9 +71,9 @@ def list_capabilities(query: Query) -> Response:
 
 def _render_capabilities(parts: Context, key: Key, query: Query) -> Answer:
     after = cursors.read(query.get("cursor"), {}, (str,))
-    with parts.database.read() as session:
+    with parts.database.read() as connection:
         found, more, revision = capabilities.page(
-            session, after=after[0] if after else None, limit=query["limit"]
+            connection, after=after[0] if after else None, limit=query["limit"]
         )
     text = rendering.body([dataclasses.asdict(one) for one in found])
     headers = page_headers(None, cursors.make((found[-1].capability_name,) if more else None, {}))

@@ -100,13 +100,13 @@ def _render_page(parts: Context, key: Key, query: Query) -> Answer:
     sort, fields, filters = query["sort"], fields_of(query), filters_of(query)
     after = cursors.read(query.get("cursor"), bound(query), listing.position_types(sort))
     place: dict[str, Any] = {"sort": sort, "after": after, "limit": query["limit"]}
-    with parts.database.read() as session:
+    with parts.database.read() as connection:
         if fields is None:
-            text, page = rendering.page_of_tools(session, parts.cache, filters, **place)
+            text, page = rendering.page_of_tools(connection, parts.cache, filters, **place)
         else:
-            page = listing.page(session, filters, **place)
+            page = listing.page(connection, filters, **place)
             whole = rows.needs_whole(fields)
-            found = listing.load(session, [row.id for row in page.rows], whole=whole)
+            found = listing.load(connection, [row.id for row in page.rows], whole=whole)
             answers = [rows.answer(found[row.id], whole=whole) for row in page.rows]
             text = rendering.body([rendering.chosen(tool, fields) for tool in answers])
     headers = page_headers(page.total, cursors.make(page.next, bound(query)))
@@ -129,8 +129,8 @@ def answer_version(reference: Reference, version: str | None, query: Query) -> R
     """Answer one version of a tool, the latest for None."""
 
     def render(parts: Context) -> Answer:
-        with parts.database.read() as session:
-            row, revision = tools.read(session, reference, version)
+        with parts.database.read() as connection:
+            row, revision = tools.read(connection, reference, version)
         return rendering.tool(row, revision)
 
     return answer_read(rendering.tool_key(reference, version), query, render)

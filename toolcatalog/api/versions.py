@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response
 from flask_smorest import Blueprint
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection
 
 from toolcatalog.api import rendering
 from toolcatalog.api.context import Context
@@ -29,8 +29,8 @@ blueprint = Blueprint("versions", __name__, url_prefix="/api/v1/tools/<reference
 def list_versions(query: Query, reference: str) -> Response:
     """List the versions of a tool, the newest first."""
 
-    def read(session: Session) -> tuple[int, Any]:
-        found = tools.list_versions(session, Reference.parse(reference))
+    def read(connection: Connection) -> tuple[int, Any]:
+        found = tools.list_versions(connection, Reference.parse(reference))
         return found[0].tool_id, [rows.answer(row) for row in found]
 
     return _answer_of_tool(query, read)
@@ -46,9 +46,9 @@ def get_version(query: Query, reference: str, version: str) -> Response:
 def get_history(query: Query, reference: str) -> Response:
     """List who changed a tool, when, and how, the newest change first; also of a retired tool."""
 
-    def read(session: Session) -> tuple[int, Any]:
-        tool = tools.get_identity(session, Reference.parse(reference))
-        found = changes.list_of_tool(session, tool.id, query.get("before"), query["limit"])
+    def read(connection: Connection) -> tuple[int, Any]:
+        tool = tools.get_identity(connection, Reference.parse(reference))
+        found = changes.list_of_tool(connection, tool.id, query.get("before"), query["limit"])
         return tool.id, [changes.answer(one) for one in found]
 
     return _answer_of_tool(query, read)
@@ -58,9 +58,9 @@ def get_history(query: Query, reference: str) -> Response:
 def get_difference(query: Query, reference: str) -> Response:
     """List what differs between two versions."""
 
-    def read(session: Session) -> tuple[int, Any]:
+    def read(connection: Connection) -> tuple[int, Any]:
         old, new = (
-            tools.get(session, Reference.parse(reference), version)
+            tools.get(connection, Reference.parse(reference), version)
             for version in (query["from_"], query.get("to"))
         )
         difference_ = difference(old.definition, new.definition)
@@ -69,14 +69,14 @@ def get_difference(query: Query, reference: str) -> Response:
     return _answer_of_tool(query, read)
 
 
-def _answer_of_tool(query: Query, read: Callable[[Session], tuple[int, Any]]) -> Response:
+def _answer_of_tool(query: Query, read: Callable[[Connection], tuple[int, Any]]) -> Response:
     """Answer what was read of one tool; `read` gives its id too."""
     key = key_of(query)
 
     def render(parts: Context) -> Answer:
-        with parts.database.read() as session:
-            tool_id, value = read(session)
-            revision = changes.current_revision(session)
+        with parts.database.read() as connection:
+            tool_id, value = read(connection)
+            revision = changes.current_revision(connection)
         return rendering.answer(rendering.body(value), key, revision, OnTool(tool_id))
 
     return answer_read(key, query, render)

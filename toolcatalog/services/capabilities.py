@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, func, select
 
 from toolcatalog.models import Capability, ToolVersion
 from toolcatalog.services.changes import current_revision
@@ -21,7 +20,7 @@ class Summary:
     description: str | None
 
 
-def page(session: Session, *, after: str | None, limit: int) -> tuple[list[Summary], bool, int]:
+def page(connection: Connection, *, after: str | None, limit: int) -> tuple[list[Summary], bool, int]:
     """Return capabilities by name, after a name; whether there are more; and the revision that they show."""
     query = (
         select(Capability.capability_name, func.count(), func.min(Capability.description))
@@ -33,6 +32,6 @@ def page(session: Session, *, after: str | None, limit: int) -> tuple[list[Summa
     )
     if after is not None:
         query = query.where(Capability.capability_name > after)
-    revision = current_revision(session)
-    found = [Summary(*row) for row in session.execute(query)]
+    revision = current_revision(connection)
+    found = [Summary(*row) for row in connection.execute(query)]
     return found[:limit], len(found) > limit, revision

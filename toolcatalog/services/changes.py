@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import bindparam, event, insert, inspect, select, text
+from sqlalchemy import Connection, Row, bindparam, event, insert, inspect, select, text
 from sqlalchemy.orm import Session
 
 from toolcatalog.cache.coherence import News
@@ -168,17 +169,17 @@ _ANALYZE_TOOLS = text("ANALYZE tools, tool_versions, capabilities, patterns")
 _ANALYZE_WORDS = text("ANALYZE search_words")
 
 
-def current_revision(session: Session) -> int:
+def current_revision(connection: Connection) -> int:
     """Return the revision of the last committed change; 0 for a catalog that never changed."""
-    return rows.read(session, _REVISION).scalar_one()
+    return connection.execute(_REVISION).scalar_one()
 
 
-def read_news(session: Session, since: int) -> News:
+def read_news(connection: Connection, since: int) -> News:
     """Return the catalog's state, and the changes after a revision unless these are many; 0 knows none."""
-    state = State(*rows.read(session, _STATE).one())
+    state = State(*connection.execute(_STATE).one())
     if since == 0 or state.revision - since > _MAX_NEWS:
         return News(state, None)
-    return News(state, [SeenChange(*row) for row in rows.read(session, _NEWS, {"since": since})])
+    return News(state, [SeenChange(*row) for row in connection.execute(_NEWS, {"since": since})])
 
 
 _REVISION = select(CatalogState.revision)
@@ -207,21 +208,23 @@ _DROP = text(
 )
 
 
-def list_since(session: Session, revision: int, limit: int) -> list[Change]:
+def list_since(connection: Connection, revision: int, limit: int) -> list[Row[Any]]:
     """Return the changes after a revision, in order."""
     query = select(Change).where(Change.revision > revision).order_by(Change.revision).limit(limit)
-    return list(session.scalars(query))
+    return list(connection.execute(query))
 
 
-def list_of_tool(session: Session, tool_id: int, before_revision: int | None, limit: int) -> list[Change]:
+def list_of_tool(
+    connection: Connection, tool_id: int, before_revision: int | None, limit: int
+) -> list[Row[Any]]:
     """Return the changes of a tool, the newest first; `before_revision` None starts at the newest."""
     query = select(Change).where(Change.tool_id == tool_id, Change.revision.is_not(None))
     if before_revision is not None:
         query = query.where(Change.revision < before_revision)
-    return list(session.scalars(query.order_by(Change.revision.desc()).limit(limit)))
+    return list(connection.execute(query.order_by(Change.revision.desc()).limit(limit)))
 
 
-def answer(change: Change) -> Document:
+def answer(change: Row[Any]) -> Document:
     """Return a change as it is answered."""
     return {
         "revision": change.revision,

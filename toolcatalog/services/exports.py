@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, select
 
 from toolcatalog.core.definition import Document
 from toolcatalog.errors import Finding, NotFound
 from toolcatalog.models import Change, ToolVersion
-from toolcatalog.services import rows
 from toolcatalog.services.listing import LISTED
 
 BATCH = 200
 
 
-def documents(session: Session, names: Sequence[str] | None = None) -> Iterator[Document]:
+def documents(connection: Connection, names: Sequence[str] | None = None) -> Iterator[Document]:
     """Yield the latest version of all tools, or of the named ones, by name; memory stays flat."""
     after = ""
     while True:
@@ -24,21 +22,21 @@ def documents(session: Session, names: Sequence[str] | None = None) -> Iterator[
         query = query.where(LISTED, ToolVersion.tool_name > after)
         if names is not None:
             query = query.where(ToolVersion.tool_name.in_(names))
-        batch = rows.read(session, query.order_by(ToolVersion.tool_name).limit(BATCH)).all()
+        batch = connection.execute(query.order_by(ToolVersion.tool_name).limit(BATCH)).all()
         yield from (row.after for row in batch)
         if len(batch) < BATCH:
             return
         after = batch[-1].tool_name
 
 
-def check_names(session: Session, names: Sequence[str]) -> None:
+def check_names(connection: Connection, names: Sequence[str]) -> None:
     """Make sure that there is a tool for each name.
 
     Raises:
         NotFound: with a finding for each name that has none.
     """
     query = select(ToolVersion.tool_name).where(LISTED, ToolVersion.tool_name.in_(names))
-    known = set(session.scalars(query))
+    known = set(connection.scalars(query))
     missing = [name for name in dict.fromkeys(names) if name not in known]
     if missing:
         raise NotFound(

@@ -10,8 +10,9 @@ import hmac
 import re
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Connection, Row, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -81,16 +82,16 @@ def _tell(session: Session) -> None:
     drop_caches(session, known_drops=0)
 
 
-def list_all(session: Session) -> list[ApiKey]:
+def list_all(connection: Connection) -> list[Row[Any]]:
     """Return all keys, also the revoked ones, the newest first."""
-    return list(session.scalars(select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id)))
+    return list(connection.execute(select(ApiKey).order_by(ApiKey.created_at.desc(), ApiKey.id)))
 
 
-def load(session: Session) -> Keys:
+def load(connection: Connection) -> Keys:
     """Return all keys by their id."""
     return {
         row.id: Key(row.name, row.scope, row.sha256, is_revoked=row.revoked_at is not None)
-        for row in list_all(session)
+        for row in list_all(connection)
     }
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Select, Text, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, select, tuple_
 from sqlalchemy.dialects.postgresql import array
-from sqlalchemy.orm import Session
 
 from toolcatalog.core.filters import Filters
 from toolcatalog.models import Capability, CatalogState, Change, ToolVersion
 from toolcatalog.services import rows
-from toolcatalog.services.rows import Columns, Version
+from toolcatalog.services.rows import Version
 
 LISTED = and_(ToolVersion.is_latest, ToolVersion.retired_at.is_(None))
 # Where a page ends: the values that it is ordered by, of its last row.
 Position = tuple[Any, ...]
+
+
+Columns = TypeVarTuple("Columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def _having(capability: Any) -> Select[int]:
     return select(Capability.tool_version_id).where(Capability.capability_name == capability)
 
 
-def page(session: Session, filters: Filters, *, sort: str, after: Position | None, limit: int) -> Page:
+def page(connection: Connection, filters: Filters, *, sort: str, after: Position | None, limit: int) -> Page:
     """Return one page of a list; `after` None is the first."""
     wanted = conditions(filters.given())
     count = select(func.count()).select_from(ToolVersion).where(*wanted).scalar_subquery()
@@ -91,19 +93,19 @@ def page(session: Session, filters: Filters, *, sort: str, after: Position | Non
         .join(ToolVersion.change)
         .where(*wanted)
     )
-    found = rows.read(session, ordered(query, sort, after).limit(limit + 1)).all()
-    revision, total = found[0][-2:] if found else session.execute(select(*state)).one()
+    found = connection.execute(ordered(query, sort, after).limit(limit + 1)).all()
+    revision, total = found[0][-2:] if found else connection.execute(select(*state)).one()
     listed = [Listed(*row[:-2]) for row in found[:limit]]
     more = len(found) > limit
     return Page(listed, total, revision, position(listed[-1], sort) if more else None)
 
 
-def load(session: Session, ids: Collection[int], *, whole: bool = True) -> dict[int, Version]:
+def load(connection: Connection, ids: Collection[int], *, whole: bool = True) -> dict[int, Version]:
     """Return versions by id; not `whole`: for no more than the head of an answer."""
     if not ids:
         return {}
     query = select(*rows.WHOLE if whole else rows.HEAD).select_from(ToolVersion).join(ToolVersion.change)
-    return {row.id: row for row in rows.read(session, query.where(ToolVersion.id.in_(ids)))}
+    return {row.id: row for row in connection.execute(query.where(ToolVersion.id.in_(ids)))}
 
 
 def ordered(query: Select[*Columns], sort: str, after: Position | None) -> Select[*Columns]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import Connection, Row, delete, select, text
 from sqlalchemy.orm import Session
 
 from toolcatalog.core.definition import Document
@@ -18,7 +18,7 @@ _ASKED_FOR = ("api", "manual")
 
 def keep(session: Session, reload: Reload) -> None:
     """Keep what came of a reload, unless nobody asked for it and it only says what the last one said."""
-    last = find_last(session)
+    last = find_last(session.connection())
     is_news = reload.revision is not None or last is None or last.errors != reload.errors
     if not is_news and reload.trigger not in _ASKED_FOR:
         return
@@ -27,17 +27,17 @@ def keep(session: Session, reload: Reload) -> None:
     session.execute(delete(Reload).where(Reload.id <= reload.id - KEPT))
 
 
-def find_last(session: Session) -> Reload | None:
+def find_last(connection: Connection) -> Row[Any] | None:
     """Find the last reload that was kept."""
-    return session.scalar(select(Reload).order_by(Reload.id.desc()).limit(1))
+    return connection.execute(select(Reload).order_by(Reload.id.desc()).limit(1)).one_or_none()
 
 
-def list_last(session: Session, limit: int) -> list[Reload]:
+def list_last(connection: Connection, limit: int) -> list[Row[Any]]:
     """Return the last reloads, the newest first."""
-    return list(session.scalars(select(Reload).order_by(Reload.id.desc()).limit(limit)))
+    return list(connection.execute(select(Reload).order_by(Reload.id.desc()).limit(limit)))
 
 
-def answer(reload: Reload) -> Document:
+def answer(reload: Reload | Row[Any]) -> Document:
     """Return a reload as it is answered."""
     return {
         "at": rows.timestamp(reload.at) if reload.at is not None else None,
@@ -54,9 +54,9 @@ def answer(reload: Reload) -> Document:
     }
 
 
-def find_leader(session: Session, lock: int) -> str | None:
+def find_leader(connection: Connection, lock: int) -> str | None:
     """Find the process that watches the folder, as `host:pid`, by the advisory lock that it holds."""
-    name: str | None = session.scalar(_LEADER, {"lock": lock})
+    name: str | None = connection.scalar(_LEADER, {"lock": lock})
     return None if name is None else name.rpartition(" ")[2]
 
 
@@ -70,9 +70,9 @@ _LEADER = text(
 )
 
 
-def statistics(session: Session) -> Document:
+def statistics(connection: Connection) -> Document:
     """Count the reloads that are kept."""
-    found: dict[str, Any] = dict(session.execute(_STATISTICS).mappings().one())
+    found: dict[str, Any] = dict(connection.execute(_STATISTICS).mappings().one())
     for name in ("since", "last_success_at", "last_failure_at"):
         found[name] = rows.timestamp(found[name]) if found[name] is not None else None
     return found

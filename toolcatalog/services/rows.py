@@ -1,18 +1,18 @@
 """Between a definition and its rows: writing it into columns, and answering it from its last change.
 
-What is changed is an object of its model. What is only read is a plain row, since SQLAlchemy takes longer to
-make an object than PostgreSQL takes to find it; both have what an answer needs under the same names.
+What is changed is an object of its model, in a session. What is only read is a plain row, of a connection,
+since SQLAlchemy takes longer to make an object than PostgreSQL takes to find it. Both have what an answer
+needs under the same names.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Collection, Mapping
-from typing import Any, TypeVarTuple
+from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Result, Row, Select
-from sqlalchemy.orm import Session
+from sqlalchemy import Row
 
 from toolcatalog.core import search_text
 from toolcatalog.core.definition import (
@@ -48,17 +48,9 @@ HEAD = (
     Change.revision,
 )
 WHOLE = (*HEAD, Change.after.label("definition"))
-Columns = TypeVarTuple("Columns")
 # A version of a tool, to be changed or as it was read.
 Version = ToolVersion | Row[Any]
 _ALWAYS: Document = {"defaults": {}, "capabilities": {}, "dependencies": [], "metadata": {}, "examples": []}
-
-
-def read(
-    session: Session, query: Select[*Columns], values: Mapping[str, Any] | None = None
-) -> Result[*Columns]:
-    """Return what a query of columns finds, as plain rows."""
-    return session.connection().execute(query, values)
 
 
 def write(row: ToolVersion, definition: Definition, fields: Collection[str] = FIELD_NAMES) -> None:

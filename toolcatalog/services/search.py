@@ -18,6 +18,7 @@ from typing import Any
 from rapidfuzz.distance import OSA
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Float,
     Integer,
     Select,
@@ -33,7 +34,6 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, REAL, REGCONFIG
-from sqlalchemy.orm import Session
 
 from toolcatalog.core import search_text
 from toolcatalog.core.filters import Filters
@@ -91,7 +91,7 @@ class _Term:
 
 
 def search(
-    session: Session,
+    connection: Connection,
     statistics: WordStatistics,
     question: str,
     part_of_name: str | None,
@@ -101,7 +101,7 @@ def search(
     limit: int,
 ) -> Results:
     """Find tools by the words of a question, by a part of their name, or by both; by neither, list all."""
-    terms = _terms(session, statistics, list(dict.fromkeys(search_text.split(question)))[:MAX_WORDS])
+    terms = _terms(connection, statistics, list(dict.fromkeys(search_text.split(question)))[:MAX_WORDS])
     by_rarity = sorted(terms, key=lambda term: term.share)
     single, paired = _narrow([term.share for term in by_rarity], statistics.tools)
     shape = _Shape(
@@ -120,27 +120,28 @@ def search(
         values["after_score"], values["after_name"] = after
     for place, term in enumerate(by_rarity):
         values |= {f"word_{place}": term.word, f"worth_{place}": term.worth}
-    found = rows.read(session, _statement(shape), values).all()
+    found = connection.execute(_statement(shape), values).all()
     if not found:
-        return Results([], 0, current_revision(session), None)
+        return Results([], 0, current_revision(connection), None)
     hits = [Hit(row, row.score, _matches(row, terms, part_of_name)) for row in found[:limit]]
     following = (hits[-1].score, hits[-1].row.tool_name) if len(found) > limit else None
     return Results(hits, found[0].total, found[0].catalog_revision, following)
 
 
-def _terms(session: Session, statistics: WordStatistics, words: Sequence[str]) -> list[_Term]:
+def _terms(connection: Connection, statistics: WordStatistics, words: Sequence[str]) -> list[_Term]:
     """Weigh the words of a question, without the stop words, and correct those that no tool has."""
     asked = [word for word in words if word not in search_text.STOP_WORDS]
     shares = {word: statistics.shares.get(search_text.stem(word)) for word in asked}
     rare = [word for word in asked if shares[word] is None and word not in statistics.known]
-    found = {row.word: row.is_known for row in session.execute(_ARE_KNOWN, {"words": rare})} if rare else {}
+    looked_up = connection.execute(_ARE_KNOWN, {"words": rare}) if rare else ()
+    found = {row.word: row.is_known for row in looked_up}
     statistics.known.update(word for word in found if found[word])
     terms = [_term(word, shares[word]) for word in asked if word not in rare or found.get(word)]
     unknown = [word for word in rare if found.get(word) is False and len(word) >= search_text.MIN_TYPO]
     return terms + [
         _Term(near, _RAREST, _CORRECTED * _worth(_RAREST))
         for word in unknown
-        for near in _corrections(session, word)
+        for near in _corrections(connection, word)
     ]
 
 
@@ -166,10 +167,10 @@ _ARE_KNOWN = text(
 )
 
 
-def _corrections(session: Session, word: str) -> list[str]:
+def _corrections(connection: Connection, word: str) -> list[str]:
     """Find the known words that a word may be a typo of, the nearest first."""
     allowed = 1 if len(word) < 6 else 2
-    alike = session.scalars(select(SearchWord.word).where(SearchWord.word.bool_op("%")(word)))
+    alike = connection.scalars(select(SearchWord.word).where(SearchWord.word.bool_op("%")(word)))
     distances = {near: OSA.distance(word, near) for near in alike}
     close = [near for near in distances if distances[near] <= allowed]
     return sorted(close, key=lambda near: (distances[near], near))[:_MAX_CORRECTIONS]

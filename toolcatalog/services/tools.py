@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnExpressionArgument, Select, bindparam, select
+from sqlalchemy import ColumnExpressionArgument, Connection, Select, bindparam, select
 from sqlalchemy.orm import Session, joinedload
 
 from toolcatalog.core import definition as definitions
@@ -57,26 +57,26 @@ class Identity(NamedTuple):
     name: str
 
 
-def get(session: Session, reference: Reference, version: str | None = None) -> Version:
+def get(connection: Connection, reference: Reference, version: str | None = None) -> Version:
     """Return a live version of a tool, whole; `version` None means the latest.
 
     Raises:
         NotFound: saying whether the tool is unknown, retired, or has no such version.
     """
-    row, _ = read(session, reference, version)
+    row, _ = read(connection, reference, version)
     return row
 
 
-def read(session: Session, reference: Reference, version: str | None) -> tuple[Version, int]:
+def read(connection: Connection, reference: Reference, version: str | None) -> tuple[Version, int]:
     """Return a live version of a tool as `get` does, and the revision of the catalog, by one query.
 
     Raises:
         NotFound: saying whether the tool is unknown, retired, or has no such version.
     """
     given = reference.values() | ({} if version is None else {"version": version})
-    row = rows.read(session, _one(frozenset(given)), given).one_or_none()
+    row = connection.execute(_one(frozenset(given)), given).one_or_none()
     if row is None:
-        raise _missing(session, reference, version)
+        raise _missing(connection, reference, version)
     return row, row.catalog_revision
 
 
@@ -98,41 +98,41 @@ def _is_meant(given: Collection[str]) -> list[ColumnExpressionArgument[bool]]:
     return [*(columns[name] == bindparam(name) for name in sorted(given)), *latest]
 
 
-def _missing(session: Session, reference: Reference, version: str | None) -> NotFound:
+def _missing(connection: Connection, reference: Reference, version: str | None) -> NotFound:
     """Say why there is no live version: the tool is unknown, has no such version, or that is retired."""
-    tool = _find(session, reference)
+    tool = _find(connection, reference)
     if tool is None:
         return NotFound(f"There is no {reference}.")
     given = {"id": tool.id} | ({} if version is None else {"version": version})
-    retired = session.scalar(select(ToolVersion).where(*_is_meant(given)), given)
+    retired = connection.execute(select(ToolVersion).where(*_is_meant(given)), given).one_or_none()
     if retired is None:
         return NotFound(f'The {reference} has no version "{version}".')
     return _retired(retired)
 
 
-def _retired(row: ToolVersion) -> NotFound:
+def _retired(row: Version) -> NotFound:
     return NotFound(
         f'Version "{row.version}" of the tool "{row.tool_name}" was retired on '
         f"{rows.timestamp(row.retired_at) if row.retired_at else ''}; a restore brings it back."
     )
 
 
-def get_identity(session: Session, reference: Reference) -> Identity:
+def get_identity(connection: Connection, reference: Reference) -> Identity:
     """Return a tool's identity, which is there also when all its versions are retired.
 
     Raises:
         NotFound: when no such tool ever was.
     """
-    tool = _find(session, reference)
+    tool = _find(connection, reference)
     if tool is None:
         raise NotFound(f"There is no {reference}.")
     return tool
 
 
-def _find(session: Session, reference: Reference, *, locked: bool = False) -> Identity | None:
+def _find(connection: Connection, reference: Reference, *, locked: bool = False) -> Identity | None:
     """Find a tool's identity; `locked`, raises ConcurrentChange when another transaction holds it."""
     values = reference.values()
-    found = rows.read(session, _identity(*values, locked=locked), values).one_or_none()
+    found = connection.execute(_identity(*values, locked=locked), values).one_or_none()
     return None if found is None else Identity(*found)
 
 
@@ -143,16 +143,16 @@ def _identity(column: str, *, locked: bool) -> Select[int, str]:
     return query.with_for_update(nowait=True) if locked else query
 
 
-def list_versions(session: Session, reference: Reference) -> list[Version]:
+def list_versions(connection: Connection, reference: Reference) -> list[Version]:
     """Return the live versions of a tool, the newest first, whole.
 
     Raises:
         NotFound: when there is no such tool, or it is retired.
     """
-    tool = get_identity(session, reference)
+    tool = get_identity(connection, reference)
     query = select(*rows.WHOLE).select_from(ToolVersion).join(ToolVersion.change)
     live = query.where(ToolVersion.tool_id == tool.id, ToolVersion.retired_at.is_(None))
-    found = rows.read(session, live).all()
+    found = connection.execute(live).all()
     if not found:
         raise NotFound(f"The {reference} is retired; a restore brings it back.")
     return sorted(found, key=lambda row: versions.sort_key(row.version), reverse=True)
@@ -165,7 +165,7 @@ def lock(session: Session, reference: Reference) -> list[ToolVersion]:
         NotFound: when there is no such tool.
         ConcurrentChange: at once, when another transaction holds it.
     """
-    tool = _find(session, reference, locked=True)
+    tool = _find(session.connection(), reference, locked=True)
     if tool is None:
         raise NotFound(f"There is no {reference}.")
     return list(session.scalars(_OF_TOOL, {"tool_id": tool.id}))
@@ -188,7 +188,7 @@ def create(journal: Journal, definition: Definition) -> ToolVersion:
     """
     session = journal.session
     reference = Reference(name=definition.tool_name)
-    tool = _find(session, reference, locked=True)
+    tool = _find(session.connection(), reference, locked=True)
     if tool is None:
         added = Tool(tool_name=definition.tool_name)
         session.add(added)

@@ -11,8 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, text
 
 from toolcatalog.cache.shared import State
 from toolcatalog.services.changes import ANALYZE_FROM
@@ -39,7 +38,7 @@ class Words:
         self._clock = clock
         self._kept: tuple[WordStatistics, State, float] | None = None
 
-    def statistics(self, session: Session, state: State) -> WordStatistics:
+    def statistics(self, connection: Connection, state: State) -> WordStatistics:
         """Return the statistics; `state` is what is known of the catalog.
 
         They are read anew after a minute, after an import, and after all caches were dropped.
@@ -49,14 +48,14 @@ class Words:
             is_near = 0 <= state.revision - since.revision < ANALYZE_FROM
             if is_near and state.drops == since.drops and self._clock() < until:
                 return statistics
-        statistics = read(session)
+        statistics = read(connection)
         self._kept = statistics, state, self._clock() + _KEPT_SECONDS
         return statistics
 
 
-def read(session: Session) -> WordStatistics:
+def read(connection: Connection) -> WordStatistics:
     """Read PostgreSQL's statistics; they are empty until it has looked at the catalog, and seen words."""
-    row = session.execute(_READ).one_or_none()
+    row = connection.execute(_READ).one_or_none()
     if row is None or row.words is None:
         return WordStatistics(0.0, {})
     # After the words' own shares come the smallest and the largest of them.
