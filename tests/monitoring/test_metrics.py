@@ -194,7 +194,7 @@ def test_a_scrape_of_eight_workers_is_quick_also_after_all_were_recycled_often(s
             scrape_size = len(host.client().get("/metrics").body)
             took.append(time.perf_counter() - begun)
         assert scrape_size > 10_000
-        return sorted(took)[len(took) // 2]
+        return min(took)  # what others take meanwhile, as workers that start, is not the scrape's
 
     seen = set(host.workers())
     first = scrape_seconds()
@@ -208,7 +208,7 @@ def test_a_scrape_of_eight_workers_is_quick_also_after_all_were_recycled_often(s
         f"scrape of 8 workers: {1000 * first:.1f} ms; after {len(seen)} workers lived: {1000 * later:.1f} ms"
     )
     assert len(seen) > 30
-    assert later < 0.05 + first
+    assert later < 0.03 + first
     client.close()
 
 
