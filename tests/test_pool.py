@@ -1,4 +1,4 @@
-"""Pooled connections: which are asked whether they live, and what becomes of those that do not."""
+"""Pooled connections: which are asked whether they live, what becomes of others, and what they prepare."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from toolcatalog import db
 from toolcatalog.db import Database
@@ -59,3 +60,47 @@ def test_a_connection_with_something_to_say_is_kept(small_pool: Database, databa
         connection.commit()
     ask_elsewhere(database_url, "SELECT pg_notify('something', '')::text")
     assert backend(small_pool) == same
+
+
+def prepared(database: Database) -> list[str]:
+    """What the one connection of a pool has prepared."""
+    with database.read() as connection:
+        return list(connection.scalars(text("SELECT statement FROM pg_prepared_statements")))
+
+
+DOUBLED = text("SELECT CAST(:number AS int) * 2, CAST(:number AS int), '100 %'").execution_options(
+    prepared=True
+)
+
+
+def test_a_statement_is_prepared_once_for_each_connection(small_pool: Database, database_url: str) -> None:
+    for number in range(10):
+        with small_pool.read() as connection:
+            assert connection.execute(DOUBLED, {"number": number}).one() == (2 * number, number, "100 %")
+    assert len(prepared(small_pool)) == 1
+    ask_elsewhere(database_url, "SELECT pg_terminate_backend(%s, 5000)", backend(small_pool))
+    assert prepared(small_pool) == []
+    with small_pool.read() as connection:
+        assert connection.execute(DOUBLED, {"number": 4}).one() == (8, 4, "100 %")
+
+
+def test_a_prepared_statement_outlives_its_failures(small_pool: Database) -> None:
+    inverse = text("SELECT 12 / CAST(:number AS int)").execution_options(prepared=True)
+    for _ in range(2):
+        with pytest.raises(DBAPIError, match="division by zero"), small_pool.read() as connection:
+            connection.execute(inverse, {"number": 0})
+    with small_pool.read() as connection:
+        assert connection.scalar(inverse, {"number": 4}) == 3
+
+
+def test_a_statement_that_cannot_be_prepared_is_an_error_each_time(small_pool: Database) -> None:
+    nonsense = text("SELECT nothing").execution_options(prepared=True)
+    for _ in range(2):
+        with pytest.raises(DBAPIError, match='"nothing" does not exist'), small_pool.read() as connection:
+            connection.execute(nonsense)
+    assert prepared(small_pool) == []
+
+
+def test_a_prepared_statement_needs_no_values(small_pool: Database) -> None:
+    with small_pool.read() as connection:
+        assert connection.scalar(text("SELECT 5 % 3").execution_options(prepared=True)) == 2

@@ -110,6 +110,17 @@ def test_who_made_a_change_need_not_read_it(client: FlaskClient, app: Flask) -> 
     assert len(sent) == changed + 1, [statement for statement, _ in sent[changed:]]
 
 
+def test_what_is_found_by_its_key_is_prepared(client: FlaskClient, app: Flask) -> None:
+    made(client, tool_name="x")
+    assert client.get(f"{TOOLS}/x").status_code == 200
+    assert client.put(f"{TOOLS}/x", json={"description": "other"}).status_code == 200
+    with context.of(app).database.read() as connection:
+        prepared = set(connection.scalars(text("SELECT statement FROM pg_prepared_statements")))
+    parts = ("AS catalog_revision", "FOR UPDATE NOWAIT", "tool_versions.tool_id = $1", "UPDATE catalog_state")
+    for part in parts:
+        assert any(part in statement for statement in prepared), (part, prepared)
+
+
 @pytest.fixture(scope="module")
 def stocked(session_app: Flask) -> Iterator[Flask]:
     """2,000 tools, enough that an index is worth its while."""

@@ -158,11 +158,11 @@ _NUMBER = text(
         RETURNING revision, pg_notify(:channel, revision::text)
     )
     UPDATE changes SET revision = state.revision - :count + numbered.place
-    FROM state, unnest(:ids) WITH ORDINALITY AS numbered (id, place)
+    FROM state, unnest(CAST(:ids AS bigint[])) WITH ORDINALITY AS numbered (id, place)
     WHERE changes.id = numbered.id
     RETURNING changes.id, changes.revision
     """
-)
+).execution_options(prepared=True)
 
 
 _ANALYZE_TOOLS = text("ANALYZE tools, tool_versions, capabilities, patterns")

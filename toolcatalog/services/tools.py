@@ -88,7 +88,8 @@ def _one(given: frozenset[str]) -> Select[Any]:
     """
     revision = select(CatalogState.revision).scalar_subquery().label("catalog_revision")
     query = select(*rows.WHOLE, revision).select_from(ToolVersion).join(ToolVersion.change)
-    return query.where(*_is_meant(given), ToolVersion.retired_at.is_(None))
+    live = query.where(*_is_meant(given), ToolVersion.retired_at.is_(None))
+    return live.execution_options(prepared=True)
 
 
 def _is_meant(given: Collection[str]) -> list[ColumnExpressionArgument[bool]]:
@@ -139,7 +140,7 @@ def _find(connection: Connection, reference: Reference, *, locked: bool = False)
 @cache
 def _identity(column: str, *, locked: bool) -> Select[int, str]:
     wanted = {"id": Tool.id, "name": Tool.tool_name}[column] == bindparam(column)
-    query = select(Tool.id, Tool.tool_name).where(wanted)
+    query = select(Tool.id, Tool.tool_name).where(wanted).execution_options(prepared=True)
     return query.with_for_update(nowait=True) if locked else query
 
 
@@ -176,7 +177,7 @@ def to_change() -> Select[ToolVersion]:
     return select(ToolVersion).options(joinedload(ToolVersion.change, innerjoin=True))
 
 
-_OF_TOOL = to_change().where(ToolVersion.tool_id == bindparam("tool_id"))
+_OF_TOOL = to_change().where(ToolVersion.tool_id == bindparam("tool_id")).execution_options(prepared=True)
 
 
 def create(journal: Journal, definition: Definition) -> ToolVersion:
