@@ -13,27 +13,28 @@ from sqlalchemy.orm import Session, selectinload, undefer
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
 from toolcatalog.api import context
-from toolcatalog.core.definition import Definition, Document, Pattern
-from toolcatalog.models import Capability, ToolVersion
+from toolcatalog.core import definition
+from toolcatalog.core.definition import FIELD_NAMES, Document
+from toolcatalog.models import Capability, Pattern, ToolVersion
+
+PATTERN_FIELDS = [field.name for field in dataclasses.fields(definition.Pattern)]
 
 
 def said_by_columns(session: Session, row: ToolVersion) -> Document:
     """The definition as somebody reads it who asks in SQL; without what is unset or empty."""
-    query = select(Capability).options(selectinload(Capability.patterns)).order_by(Capability.position)
+    of_row = select(Capability).where(Capability.tool_version_id == row.id).order_by(Capability.position)
+    of_capability = select(Pattern).order_by(Pattern.position)
     capabilities = {
         capability.capability_name: filled(
             description=capability.description,
             patterns={
-                pattern.pattern_name: filled(
-                    **{field.name: getattr(pattern, field.name) for field in dataclasses.fields(Pattern)}
-                )
-                for pattern in capability.patterns
+                pattern.pattern_name: filled(**{name: getattr(pattern, name) for name in PATTERN_FIELDS})
+                for pattern in session.scalars(of_capability.where(Pattern.capability_id == capability.id))
             },
         )
-        for capability in session.scalars(query.where(Capability.tool_version_id == row.id))
+        for capability in session.scalars(of_row)
     }
-    others = [field.name for field in dataclasses.fields(Definition)]
-    columns = {name: getattr(row, name) for name in others if name not in ("capabilities", "metadata")}
+    columns = {name: getattr(row, name) for name in FIELD_NAMES if name not in ("capabilities", "metadata")}
     return filled(**columns, metadata=row.free_metadata, capabilities=capabilities)
 
 

@@ -219,13 +219,19 @@ def to_document(record: Definition | Capability | Pattern) -> Document:
     empty as it is by default, is left out; reading the result gives an equal value.
     """
     return {
-        field.name: _written(value)
-        for field in dataclasses.fields(record)
-        if (value := getattr(record, field.name)) is not None
-        and (value or field.default_factory is dataclasses.MISSING)
+        name: _written(value)
+        for name, is_left_out_empty in _FIELDS[type(record)]
+        if (value := getattr(record, name)) is not None and (value or not is_left_out_empty)
     }
 
 
+# Of each record the fields, and whether one is left out when it is empty: to ask `dataclasses` takes long.
+_FIELDS = {
+    kind: [
+        (field.name, field.default_factory is not dataclasses.MISSING) for field in dataclasses.fields(kind)
+    ]
+    for kind in (Definition, Capability, Pattern)
+}
 _RECORDS = (Capability, Pattern)
 
 

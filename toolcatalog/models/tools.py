@@ -30,7 +30,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
-from sqlalchemy.orm import Mapped, WriteOnlyMapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from toolcatalog.core.definition import STATUSES
 from toolcatalog.core.search_text import WEIGHTS
@@ -132,9 +132,6 @@ class ToolVersion(Base):
     updated_by: Mapped[str] = mapped_column(Text)
     change_id: Mapped[int] = mapped_column(ForeignKey("changes.id"))
     search_texts: Mapped[list[str]] = mapped_column(ARRAY(Text), deferred=True)
-    capabilities: WriteOnlyMapped[Capability] = relationship(
-        order_by="Capability.position", cascade="all, delete-orphan", passive_deletes=True
-    )
     change: Mapped[Change] = relationship(lazy="raise", viewonly=True)
 
     @property
@@ -162,10 +159,6 @@ class Capability(Base):
     position: Mapped[int]
     capability_name: Mapped[str] = mapped_column(Name)
     description: Mapped[str | None] = mapped_column(Text)
-
-    patterns: Mapped[list[Pattern]] = relationship(
-        order_by="Pattern.position", cascade="all, delete-orphan", passive_deletes=True, lazy="raise"
-    )
 
 
 class Pattern(Base):

@@ -13,7 +13,7 @@ from toolcatalog.cache.coherence import News
 from toolcatalog.cache.dependence import SeenChange
 from toolcatalog.cache.shared import State
 from toolcatalog.core import search_text
-from toolcatalog.core.definition import Document
+from toolcatalog.core.definition import Definition, Document
 from toolcatalog.models import CatalogState, Change, ToolVersion
 from toolcatalog.services import rows
 
@@ -21,8 +21,8 @@ CHANNEL = "toolcatalog_changes"
 # After so many changes at once, the planner's statistics, which weigh the words of a search too, are out of
 # date; autovacuum would come within a minute.
 ANALYZE_FROM = 100
-# Of a session, the changes that are recorded and not written, each with the version's row.
-_UNWRITTEN = "toolcatalog.unwritten"
+# Of a session, what is recorded and not written: the changes, and what versions can do, each with its row.
+_CHANGES, _CAPABILITIES = "toolcatalog.changes", "toolcatalog.capabilities"
 # A cache that missed more than these is better made anew.
 _MAX_NEWS = 100
 
@@ -68,9 +68,13 @@ class Journal:
         row.change = change
         row.updated_by = self.actor.name
         self._unnumbered.append(change)
-        self.session.info.setdefault(_UNWRITTEN, []).append((row, change))
+        self.session.info.setdefault(_CHANGES, []).append((row, change))
         if "search_texts" not in inspect(row).unloaded:  # else they are as they were, and their words known
             self._words.update(*map(search_text.vocabulary, row.search_texts))
+
+    def record_capabilities(self, row: ToolVersion, definition: Definition) -> None:
+        """Note what a version can do now. Those rows that say what it could do before are the caller's."""
+        self.session.info.setdefault(_CAPABILITIES, []).append((row, definition))
 
     @property
     def changes(self) -> Sequence[Change]:
@@ -95,7 +99,7 @@ class Journal:
     def discard(self) -> None:
         """Roll back, and forget the changes: nothing of them is written at the end."""
         self.session.rollback()
-        self.session.info.pop(_UNWRITTEN, None)
+        self.session.info.clear()
         self.change_ids.clear()
         self._unnumbered.clear()
 
@@ -127,7 +131,7 @@ def _write_changes(session: Session, *_: object) -> None:
 
     SQLAlchemy would find that order itself, but takes longer than both statements.
     """
-    unwritten = session.info.pop(_UNWRITTEN, [])
+    unwritten = session.info.pop(_CHANGES, [])
     values = [{name: getattr(change, name) for name in _COLUMNS} for _, change in unwritten]
     written = session.connection().execute(_ADD_CHANGES, values) if values else ()
     for (row, change), (change_id, at) in zip(unwritten, written, strict=True):
@@ -136,6 +140,14 @@ def _write_changes(session: Session, *_: object) -> None:
             row.retired_at = at
         else:
             row.updated_at = at
+
+
+@event.listens_for(Session, "after_flush")
+def _write_capabilities(session: Session, *_: object) -> None:
+    """Write what versions can do, which nobody reads through objects: SQLAlchemy took longer to make them."""
+    recorded = session.info.pop(_CAPABILITIES, [])
+    if said := [(row.id, definition) for row, definition in recorded if definition.capabilities]:
+        rows.add_capabilities(session.connection(), said)
 
 
 _COLUMNS = ("tool_id", "tool_name", "version", "action", "actor", "request_id", "before", "after")

@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row, insert
 
 from toolcatalog.core import search_text
 from toolcatalog.core.definition import (
     FIELD_NAMES,
-    Capability,
     Definition,
     Document,
     Pattern,
-    to_document,
 )
 from toolcatalog.models import Capability as CapabilityRow
 from toolcatalog.models import Change, ToolVersion
@@ -53,8 +51,10 @@ Version = ToolVersion | Row[Any]
 _ALWAYS: Document = {"defaults": {}, "capabilities": {}, "dependencies": [], "metadata": {}, "examples": []}
 
 
-def write(row: ToolVersion, definition: Definition, fields: Collection[str] = FIELD_NAMES) -> None:
-    """Make a row say what these fields of a definition say.
+def write(
+    row: ToolVersion, definition: Definition, document: Document, fields: Collection[str] = FIELD_NAMES
+) -> None:
+    """Make a row say what these fields of a definition say; `document` is the definition written out.
 
     Its name, its version and its capabilities are the caller's to set. What is not written stays as it is in
     PostgreSQL, which then need not make its search and indexes anew.
@@ -66,27 +66,35 @@ def write(row: ToolVersion, definition: Definition, fields: Collection[str] = FI
         row.free_metadata = definition.metadata
         row.tags = definition.tags
     if not search_text.FIELDS.isdisjoint(fields):
-        row.search_texts = search_text.by_weight(to_document(definition))
+        row.search_texts = search_text.by_weight(document)
 
 
-def capabilities(definition: Definition) -> list[CapabilityRow]:
-    """Return rows that say what a definition's capabilities are."""
-    return [
-        CapabilityRow(
-            position=position,
-            capability_name=name,
-            description=capability.description,
-            patterns=_pattern_rows(capability),
-        )
+def add_capabilities(connection: Connection, said: Iterable[tuple[int, Definition]]) -> None:
+    """Add the rows of capabilities and their patterns. A version is given by its row's id, and has some."""
+    found = [
+        (version_id, position, name, capability)
+        for version_id, definition in said
         for position, (name, capability) in enumerate(definition.capabilities.items())
     ]
-
-
-def _pattern_rows(capability: Capability) -> list[PatternRow]:
-    return [
-        PatternRow(position=position, pattern_name=name, **{f: getattr(pattern, f) for f in _PATTERN_FIELDS})
+    added = connection.scalars(
+        _ADD_CAPABILITIES,
+        [
+            {"tool_version_id": version_id, "position": position, "capability_name": name,
+             "description": capability.description}
+            for version_id, position, name, capability in found
+        ],
+    )  # fmt: skip
+    patterns = [
+        {"capability_id": capability_id, "position": position, "pattern_name": name}
+        | {field: getattr(pattern, field) for field in _PATTERN_FIELDS}
+        for capability_id, (*_, capability) in zip(added, found, strict=True)
         for position, (name, pattern) in enumerate(capability.patterns.items())
     ]
+    connection.execute(_ADD_PATTERNS, patterns)
+
+
+_ADD_CAPABILITIES = insert(CapabilityRow).returning(CapabilityRow.id, sort_by_parameter_order=True)
+_ADD_PATTERNS = insert(PatternRow)
 
 
 def answer(row: Version, *, whole: bool = True) -> Document:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnExpressionArgument, Connection, Select, bindparam, select
+from sqlalchemy import ColumnExpressionArgument, Connection, Select, bindparam, delete, select
 from sqlalchemy.orm import Session, joinedload
 
 from toolcatalog.core import definition as definitions
@@ -17,7 +17,7 @@ from toolcatalog.core import versions
 from toolcatalog.core.definition import FIELD_NAMES, Definition, Document
 from toolcatalog.core.merge import is_same
 from toolcatalog.errors import AlreadyExists, Finding, InvalidDefinition, NotFound
-from toolcatalog.models import CatalogState, Tool, ToolVersion
+from toolcatalog.models import Capability, CatalogState, Tool, ToolVersion
 from toolcatalog.services import rows
 from toolcatalog.services.changes import Journal
 from toolcatalog.services.rows import Version
@@ -220,13 +220,14 @@ def add_version(
         source_kind="api",
         is_latest=False,
         created_by=journal.actor.name,
-        capabilities=rows.capabilities(definition),
     )
-    rows.write(row, definition)
+    document = definitions.to_document(definition)
+    rows.write(row, definition, document)
     if _becomes_latest(row, known):
         _make_latest(journal.session, row, known)
     journal.session.add(row)
-    journal.record(row, "created", None, definitions.to_document(definition))
+    journal.record(row, "created", None, document)
+    journal.record_capabilities(row, definition)
     return row
 
 
@@ -312,9 +313,9 @@ def overwrite(journal: Journal, row: ToolVersion, before: Document, definition: 
     if not changed:
         return False
     if "capabilities" in changed:
-        journal.session.execute(row.capabilities.delete())
-        row.capabilities.add_all(rows.capabilities(definition))
-    rows.write(row, definition, changed)
+        journal.session.execute(delete(Capability).where(Capability.tool_version_id == row.id))
+        journal.record_capabilities(row, definition)
+    rows.write(row, definition, after, changed)
     journal.record(row, _action(changed, definition), before, after)
     return True
 
