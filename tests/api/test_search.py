@@ -166,10 +166,10 @@ def test_who_types_a_name_wants_that_tool(client: FlaskClient, name: str, asked:
 @pytest.mark.parametrize(
     ("shares", "expected"),
     [
-        ({"disk": 0.3, "usag": 0.0019}, ["both", "usage alone", "disk alone"]),
+        ({"disk": 0.3, "usag": 0.0004}, ["both", "usage alone", "disk alone"]),
         ({"disk": 0.3, "usag": 0.02}, ["both", "usage alone"]),
-        ({"disk": 0.0019, "usag": 0.02}, ["both", "disk alone", "usage alone"]),
-        ({"disk": 0.6, "usag": 0.0019}, ["both", "usage alone"]),
+        ({"disk": 0.0004, "usag": 0.02}, ["both", "disk alone", "usage alone"]),
+        ({"disk": 0.6, "usag": 0.0004}, ["both", "usage alone"]),
         ({"disk": 0.7, "usag": 0.6}, ["both", "usage alone"]),
         ({"disk": 0.3}, ["both", "usage alone", "disk alone"]),
     ],
@@ -197,10 +197,10 @@ def test_a_word_only_ranks_beside_a_rarer_one_that_enough_tools_have(
     [
         # Of 100,000 tools, 1,000 have the rarest word: of the next three words a tool needs two.
         ((0.01, 0.02, 0.03, 0.04, 0.05), {"a", "bc", "bd", "cd"}),
-        # 100 have the rarest word, and some 260 two of the next three.
-        ((0.001, 0.02, 0.03, 0.04, 0.05), {"a", "bc", "bd", "cd"}),
-        # 1 has the rarest word, and some 110 two of the next three; 501 have the second.
-        ((0.00001, 0.005, 0.03, 0.03, 0.04), {"a", "b", "cd", "ce", "de"}),
+        # 10 have the rarest word, and some 65 two of the next three.
+        ((0.0001, 0.01, 0.015, 0.02, 0.05), {"a", "bc", "bd", "cd"}),
+        # 1 has the rarest word, and some 20 two of the next three; 201 have the second.
+        ((0.00001, 0.002, 0.01, 0.015, 0.02), {"a", "b", "cd", "ce", "de"}),
         ((0.01, 0.02, 0.6, 0.7, 0.8), {"a"}),
         ((0.01, 0.02, 0.03, 0.6, 0.7), {"a", "bc"}),
         ((0.6, 0.7, 0.8, 0.8, 0.9), {"a"}),

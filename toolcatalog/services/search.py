@@ -55,8 +55,9 @@ _EXACT_NAME = 100.0
 _RAREST = 1e-4
 # What more tools than this have tells them apart no longer: beside other words it only ranks.
 _COMMON = 0.5
-# When so many tools answer by the rarest words, of the next few words a tool needs two; all others only rank.
-_ENOUGH = 200
+# A tool needs one of the rarest words, or two of the next few: of as few words as so many tools are expected
+# to answer. All others only rank.
+_ENOUGH = 50
 _PAIRED = 3
 _MAX_CORRECTIONS = 3
 _CORRECTED = 0.8
@@ -211,16 +212,15 @@ def _statement(shape: _Shape) -> Select[Any]:
 
     Kept: to put it together takes SQLAlchemy longer than PostgreSQL needs to rank a thousand tools.
     """
-    scored = _scored(shape).cte("scored")
+    scored = _scored(shape).subquery("scored")
     place = (-scored.c.score, scored.c.tool_name)
     best = select(scored).order_by(*place).limit(bindparam("limit", type_=Integer))
     if shape.has_after:
         after = (-bindparam("after_score", type_=Float), bindparam("after_name", type_=Text))
         best = best.where(tuple_(*place) > tuple_(*after))
     page = best.subquery("page")
-    total = select(func.count()).select_from(scored).scalar_subquery().label("total")
     revision = select(CatalogState.revision).scalar_subquery().label("catalog_revision")
-    query = select(*rows.WHOLE, page.c.score, total, revision).select_from(ToolVersion)
+    query = select(*rows.WHOLE, page.c.score, page.c.total, revision).select_from(ToolVersion)
     query = query.join(page, page.c.id == ToolVersion.id).join(ToolVersion.change)
     return query.order_by(-page.c.score, page.c.tool_name)
 
@@ -247,7 +247,8 @@ def _scored(shape: _Shape) -> Select[Any]:
         wanted.append(ToolVersion.tool_name.ilike(bindparam("pattern", type_=Text), escape="/"))
         scores.append(func.similarity(ToolVersion.tool_name, bindparam("part", type_=Text)))
     score = cast(sum(scores, start=cast(0, Float)), Float)
-    return select(ToolVersion.id, ToolVersion.tool_name, score.label("score")).where(*wanted)
+    total = func.count().over().label("total")
+    return select(ToolVersion.id, ToolVersion.tool_name, score.label("score"), total).where(*wanted)
 
 
 def _is_name(question: ColumnElement[str]) -> ColumnElement[bool]:
