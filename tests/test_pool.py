@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +83,17 @@ def test_a_statement_is_prepared_once_for_each_connection(small_pool: Database, 
     assert prepared(small_pool) == []
     with small_pool.read() as connection:
         assert connection.execute(DOUBLED, {"number": 4}).one() == (8, 4, "100 %")
+
+
+def test_a_connection_keeps_the_statements_that_were_used_last(
+    small_pool: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "_MOST_PREPARED", 2)
+    for number in (1, 2, 1, 3, 1, 2, 3):
+        statement = text(f"SELECT {number} * CAST(:number AS int)").execution_options(prepared=True)
+        with small_pool.read() as connection:
+            assert connection.scalar(statement, {"number": 4}) == number * 4
+    assert {re.sub(r".*SELECT (\d).*", r"\1", statement) for statement in prepared(small_pool)} == {"2", "3"}
 
 
 def test_a_prepared_statement_outlives_its_failures(small_pool: Database) -> None:

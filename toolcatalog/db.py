@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import select
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -51,6 +52,8 @@ _RETRY_SECONDS = 1.0
 # A pooled connection that rested no longer than this is taken to be alive unless it has something to say.
 _TRUSTED_SECONDS = 1.0
 _LONGEST_ATTEMPT_SECONDS = 30.0
+# Of one connection. A search takes another statement for each number of words and set of filters.
+_MOST_PREPARED = 50
 
 
 class Outage:
@@ -182,7 +185,7 @@ def connect(
             "connection_factory": _answering_within(limit),
             "options": f"-c timezone=UTC -c statement_timeout={statement_timeout_ms}"
             f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS * 1000}"
-            f" -c pg_trgm.similarity_threshold={_TRIGRAMS_SHARED}",
+            f" -c pg_trgm.similarity_threshold={_TRIGRAMS_SHARED} -c plan_cache_mode=force_generic_plan",
         },
     )
     event.listen(engine, "checkin", _rest)
@@ -241,27 +244,33 @@ def _prepare(
 ) -> tuple[str, Any]:
     """Have the server keep the plan of a statement that was made with the option `prepared`.
 
-    For one that finds rows by their key, to plan it takes several times longer than to find them. What it
-    keeps is bound to no values, and so not for statements whose best plan depends on them, as a search's.
+    For one that finds few rows by an index, to plan it takes longer than to find them. The plan is bound to
+    no values, so it is not for statements whose best plan depends on them.
     """
     if not context.execution_options.get("prepared"):
         return statement, values
-    prepare, execute = _as_prepared(statement)
-    known = connection.info.setdefault("toolcatalog.prepared", set())
-    if statement not in known:
-        cursor.execute(prepare)
-        known.add(statement)
+    name, prepare, execute = _as_prepared(statement)
+    known = connection.info.setdefault("toolcatalog.prepared", OrderedDict())
+    if name in known:
+        known.move_to_end(name)
+        return execute, values
+    if len(known) >= _MOST_PREPARED:
+        oldest = next(iter(known))
+        cursor.execute(f"DEALLOCATE {oldest}")
+        del known[oldest]
+    cursor.execute(prepare)
+    known[name] = None
     return execute, values
 
 
-@cache
-def _as_prepared(statement: str) -> tuple[str, str]:
-    """Return what prepares a statement, and what executes it then."""
+@lru_cache(maxsize=1_000)
+def _as_prepared(statement: str) -> tuple[str, str, str]:
+    """Return a name for a statement, what prepares it by that name, and what executes it then."""
     places = list(dict.fromkeys(_PLACE.findall(statement)))
     numbered = _PLACE.sub(lambda place: f"${places.index(place[1]) + 1}", statement).replace("%%", "%")
     name = f"toolcatalog_{sha256(statement.encode()).hexdigest()[:16]}"
     values = f"({', '.join(f'%({place})s' for place in places)})" if places else ""
-    return f"PREPARE {name} AS {numbered}", f"EXECUTE {name} {values}"
+    return name, f"PREPARE {name} AS {numbered}", f"EXECUTE {name} {values}"
 
 
 def _operation(statement: str) -> str:

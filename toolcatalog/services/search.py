@@ -216,39 +216,57 @@ def _statement(shape: _Shape) -> Select[Any]:
     place = (-scored.c.score, scored.c.tool_name)
     best = select(scored).order_by(*place).limit(bindparam("limit", type_=Integer))
     if shape.has_after:
-        after = (-bindparam("after_score", type_=Float), bindparam("after_name", type_=Text))
+        after = (-_number("after_score"), bindparam("after_name", type_=Text))
         best = best.where(tuple_(*place) > tuple_(*after))
     page = best.subquery("page")
     revision = select(CatalogState.revision).scalar_subquery().label("catalog_revision")
     query = select(*rows.WHOLE, page.c.score, page.c.total, revision).select_from(ToolVersion)
     query = query.join(page, page.c.id == ToolVersion.id).join(ToolVersion.change)
-    return query.order_by(-page.c.score, page.c.tool_name)
+    return query.order_by(-page.c.score, page.c.tool_name).execution_options(prepared=True)
 
 
 def _scored(shape: _Shape) -> Select[Any]:
     """Select id, name and score of every tool that answers."""
     wanted = listing.conditions({name: bindparam(name) for name in shape.filters})
-    queries = [
-        func.plainto_tsquery(_ENGLISH, bindparam(f"word_{place}", type_=Text)) for place in range(shape.words)
-    ]
+    asked = _asked(shape.words)
     scores: list[ColumnElement[Any]] = [
-        bindparam(f"worth_{place}", type_=Float) * func.ts_rank(_RANK_WEIGHTS, _SEARCH, query)
-        for place, query in enumerate(queries)
+        _number(f"worth_{place}") * func.ts_rank(_RANK_WEIGHTS, _SEARCH, _once(query))
+        for place, query in enumerate(asked)
     ]
     if shape.has_question:
         name = bindparam("question", type_=Text)
         # The name itself, as it is written, since a name can be all stop words ("who"); each by its index.
-        paired = queries[shape.single : shape.single + shape.paired]
+        paired = asked[shape.single : shape.single + shape.paired]
         pairs = (one.op("&&")(other) for one, other in combinations(paired, 2))
-        answers = [_SEARCH.bool_op("@@")(query) for query in (*queries[: shape.single], *pairs)]
+        answers = [_SEARCH.bool_op("@@")(_once(query)) for query in (*asked[: shape.single], *pairs)]
         wanted.append(or_(ToolVersion.tool_name == name, *answers))
-        scores.append(case((_is_name(name), _EXACT_NAME), else_=0.0))
+        scores.append(case((_is_name(name), cast(_EXACT_NAME, Float)), else_=cast(0, Float)))
     if shape.has_part:
         wanted.append(ToolVersion.tool_name.ilike(bindparam("pattern", type_=Text), escape="/"))
         scores.append(func.similarity(ToolVersion.tool_name, bindparam("part", type_=Text)))
     score = cast(sum(scores, start=cast(0, Float)), Float)
     total = func.count().over().label("total")
     return select(ToolVersion.id, ToolVersion.tool_name, score.label("score"), total).where(*wanted)
+
+
+def _asked(words: int) -> list[ColumnElement[Any]]:
+    """Return the query for each word as a column of a common table, so that each is made but once."""
+    if words == 0:
+        return []
+    texts = (bindparam(f"word_{place}", type_=Text) for place in range(words))
+    queries = (
+        func.plainto_tsquery(_ENGLISH, word).label(f"query_{place}") for place, word in enumerate(texts)
+    )
+    return list(select(*queries).cte("asked").columns)
+
+
+def _once(query: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Have a value evaluated before the rows are looked at, and not for each of them."""
+    return select(query).scalar_subquery()
+
+
+def _number(name: str) -> ColumnElement[float]:
+    return cast(bindparam(name, type_=Float), Float)
 
 
 def _is_name(question: ColumnElement[str]) -> ColumnElement[bool]:
