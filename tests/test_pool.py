@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import BigInteger, Column, MetaData, Table, insert, text
 from sqlalchemy.exc import DBAPIError
 
 from toolcatalog import db
@@ -116,3 +116,16 @@ def test_a_statement_that_cannot_be_prepared_is_an_error_each_time(small_pool: D
 def test_a_prepared_statement_needs_no_values(small_pool: Database) -> None:
     with small_pool.read() as connection:
         assert connection.scalar(text("SELECT 5 % 3").execution_options(prepared=True)) == 2
+
+
+def test_many_rows_are_not_prepared(small_pool: Database) -> None:
+    table = Table(
+        "of_this_test", MetaData(), Column("id", BigInteger, primary_key=True), prefixes=["TEMPORARY"]
+    )
+    add = insert(table).returning(table.c.id, sort_by_parameter_order=True).execution_options(prepared=True)
+    with small_pool.engine.begin() as connection:
+        table.create(connection)
+        assert list(connection.scalars(add, [{"id": 1}])) == [1]
+        assert list(connection.scalars(add, [{"id": 2}, {"id": 3}])) == [2, 3]
+        in_it = connection.scalars(text("SELECT statement FROM pg_prepared_statements")).all()
+    assert len(in_it) == 1

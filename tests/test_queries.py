@@ -116,7 +116,13 @@ def test_what_is_found_by_its_key_is_prepared(client: FlaskClient, app: Flask) -
     assert client.put(f"{TOOLS}/x", json={"description": "other"}).status_code == 200
     with context.of(app).database.read() as connection:
         prepared = set(connection.scalars(text("SELECT statement FROM pg_prepared_statements")))
-    parts = ("AS catalog_revision", "FOR UPDATE NOWAIT", "tool_versions.tool_id = $1", "UPDATE catalog_state")
+    parts = (
+        "AS catalog_revision",
+        "FOR UPDATE NOWAIT",
+        "tool_versions.tool_id = $1",
+        "INSERT INTO changes",
+        "UPDATE catalog_state",
+    )
     for part in parts:
         assert any(part in statement for statement in prepared), (part, prepared)
 

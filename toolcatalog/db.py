@@ -245,9 +245,10 @@ def _prepare(
     """Have the server keep the plan of a statement that was made with the option `prepared`.
 
     For one that finds few rows by an index, to plan it takes longer than to find them. The plan is bound to
-    no values, so it is not for statements whose best plan depends on them.
+    no values, so it is not for statements whose best plan depends on them. Nor is it for many rows at once,
+    whose statement is another one for each number of rows.
     """
-    if not context.execution_options.get("prepared"):
+    if context.executemany or not context.execution_options.get("prepared"):
         return statement, values
     name, prepare, execute = _as_prepared(statement)
     known = connection.info.setdefault("toolcatalog.prepared", OrderedDict())

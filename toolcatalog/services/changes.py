@@ -151,7 +151,11 @@ def _write_capabilities(session: Session, *_: object) -> None:
 
 
 _COLUMNS = ("tool_id", "tool_name", "version", "action", "actor", "request_id", "before", "after")
-_ADD_CHANGES = insert(Change).returning(Change.id, Change.at, sort_by_parameter_order=True)
+_ADD_CHANGES = (
+    insert(Change)
+    .returning(Change.id, Change.at, sort_by_parameter_order=True)
+    .execution_options(prepared=True)
+)
 
 # The words come before the catalog's row is locked: two writers that add the same ones wait for one another
 # in one order, and only until the other's commit.
