@@ -271,6 +271,17 @@ def test_search_uses_its_indexes(
     assert index in found, found
 
 
+def test_a_search_makes_the_query_of_each_word_once(stocked: Flask) -> None:
+    database = context.of(stocked).database
+    with statements(database.engine) as sent, database.read() as connection:
+        statistics = words.read(connection)
+        question = "make thing7 thing8"
+        search.search(connection, statistics, question, None, Filters(), after=None, limit=5)
+        statement, values = sent[-1]
+        found = plan(connection, (f"VERBOSE {statement}", values))
+    assert found.count("plainto_tsquery") == len(question.split()), found
+
+
 def test_after_an_import_it_is_known_how_common_words_are(stocked: Flask) -> None:
     with context.of(stocked).database.read() as connection:
         statistics = words.read(connection)

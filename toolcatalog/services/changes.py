@@ -142,6 +142,14 @@ def _write_changes(session: Session, *_: object) -> None:
             row.updated_at = at
 
 
+_COLUMNS = ("tool_id", "tool_name", "version", "action", "actor", "request_id", "before", "after")
+_ADD_CHANGES = (
+    insert(Change)
+    .returning(Change.id, Change.at, sort_by_parameter_order=True)
+    .execution_options(prepared=True)
+)
+
+
 @event.listens_for(Session, "after_flush")
 def _write_capabilities(session: Session, *_: object) -> None:
     """Write what versions can do, which nobody reads through objects: SQLAlchemy took longer to make them."""
@@ -149,13 +157,6 @@ def _write_capabilities(session: Session, *_: object) -> None:
     if said := [(row.id, definition) for row, definition in recorded if definition.capabilities]:
         rows.add_capabilities(session.connection(), said)
 
-
-_COLUMNS = ("tool_id", "tool_name", "version", "action", "actor", "request_id", "before", "after")
-_ADD_CHANGES = (
-    insert(Change)
-    .returning(Change.id, Change.at, sort_by_parameter_order=True)
-    .execution_options(prepared=True)
-)
 
 # The words come before the catalog's row is locked: two writers that add the same ones wait for one another
 # in one order, and only until the other's commit.

@@ -15,12 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert
 
 from toolcatalog.core import search_text
-from toolcatalog.core.definition import (
-    FIELD_NAMES,
-    Definition,
-    Document,
-    Pattern,
-)
+from toolcatalog.core.definition import FIELD_NAMES, Definition, Document, Pattern
 from toolcatalog.models import Capability as CapabilityRow
 from toolcatalog.models import Change, ToolVersion
 from toolcatalog.models import Pattern as PatternRow
