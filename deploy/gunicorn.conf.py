@@ -1,6 +1,7 @@
 """gunicorn's settings, from the same environment as the service's own."""
 
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -22,6 +23,11 @@ worker_class = worker.Worker
 # The application is made once, before the fork: its memory is shared, and with it the catalog's revision.
 preload_app = True
 threads = _settings.threads
+# As many connections as there are file descriptors for, beside those of the database, the files and the log.
+_, _limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+_limit = 65_536 if _limit == resource.RLIM_INFINITY else min(_limit, 65_536)
+resource.setrlimit(resource.RLIMIT_NOFILE, (_limit, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+worker_connections = min(10_000, max(_limit - 300, _limit // 2))
 # Longer than a load balancer in front keeps its connections, so that it is not the server who closes first.
 keepalive = 75
 graceful_timeout = 30
@@ -63,7 +69,7 @@ def post_fork(_server, worker):
 
 def post_worker_init(worker):
     """Start the threads of a worker."""
-    app.start(worker.app.callable, is_leaving=lambda: not worker.alive)
+    app.start(worker.app.callable, is_leaving=lambda: not worker.alive, busy_threads=worker.busy_threads)
 
 
 def worker_exit(_server, worker):

@@ -52,7 +52,7 @@ def test_without_an_environment_the_defaults_hold() -> None:
     assert load({}) == Settings()
     fixed = {"DATABASE_URL": None, "HOST": "127.0.0.1", "PORT": 3005, "TOOLS_DIR": PROJECT_ROOT / "catalog"}
     assert {name: DEFAULTS[name] for name in fixed} == fixed
-    pool = {"DB_POOL_SIZE": 5, "DB_MAX_OVERFLOW": 15}
+    pool = {"DB_POOL_SIZE": 8, "DB_MAX_OVERFLOW": 0}
     assert {name: DEFAULTS[name] for name in pool} == pool
 
 

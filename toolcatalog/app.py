@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from flask import Flask
 
@@ -16,8 +16,10 @@ from toolcatalog.api.shortcut import Shortcut
 from toolcatalog.cache.coherence import Coherence, News
 from toolcatalog.cache.shared import SharedState, State
 from toolcatalog.cache.store import Cache
+from toolcatalog.caretaker import Caretaker
 from toolcatalog.db import Database
 from toolcatalog.listener import Listener
+from toolcatalog.prober import Prober
 from toolcatalog.reload import applying
 from toolcatalog.reload.files import Folder
 from toolcatalog.reload.leading import Reloader
@@ -29,6 +31,8 @@ from toolcatalog.settings import InvalidSetting, Settings
 
 _log = logging.getLogger(__name__)
 _KEY = "toolcatalog.background"
+# Those that may ask the database at once: who probes it, who reads changes, and who reads keys.
+_BACKGROUND_THREADS = 3
 
 
 def create_app(settings: Settings) -> Flask:
@@ -52,51 +56,67 @@ def create_app(settings: Settings) -> Flask:
         pool_size=settings.db_pool_size,
         max_overflow=settings.db_max_overflow,
         statement_timeout_ms=settings.db_statement_timeout_ms,
+        places=settings.database_places,
     )
+    # For what keeps the process in order: it must not wait for the requests, nor they for it.
+    background = db.connect(
+        settings.database_url,
+        pool_size=1,
+        max_overflow=_BACKGROUND_THREADS - 1,
+        statement_timeout_ms=settings.db_statement_timeout_ms,
+        outage=database.outage,
+    )
+    prober = Prober(background)
     cache = Cache(settings.cache_max_size, settings.cache_ttl_seconds)
     shared = SharedState()
-    coherence = Coherence(cache, shared, lambda since: _read_news(database, since))
+    coherence = Coherence(cache, shared, lambda since: _read_news(background, since))
     folder = Folder(settings.tools_dir)
-    warming_up = warming.Warming(app)
-    listener = Listener(
-        settings.database_url, CHANNEL, coherence, database.outage, lambda: _after_news(app, warming_up)
-    )
+    keyring = access.Keyring(lambda: _load_keys(background), lambda: coherence.known().drops)
+    tasks = [lambda: measuring.update_gauges(app), warming.Warming(app).warm_sometimes]
+    caretaker = Caretaker(tasks if settings.auth == "off" else [*tasks, keyring.refresh])
+    listener = Listener(settings.database_url, CHANNEL, coherence, database.outage, caretaker.wake)
     context.install(
         app,
         context.Context(
             database=database,
+            prober=prober,
             cache=cache,
             coherence=coherence,
             listener=listener,
             words=Words(),
             folder=folder,
             hot_reload=settings.hot_reload,
+            threads=settings.threads,
             require_if_match=settings.require_if_match,
-            waiting_places=threading.BoundedSemaphore(
-                max(1, min(settings.max_waiters, settings.threads - 1))
-            ),
+            waiting_places=threading.BoundedSemaphore(settings.waiting_places)
+            if settings.waiting_places
+            else None,
+            export_places=threading.BoundedSemaphore(max(1, settings.database_places // 4)),
         ),
     )
-    keyring = access.Keyring(lambda: _load_keys(database), lambda: coherence.known().drops)
     guard = access.Guard(keyring, auth=settings.auth, writes_per_minute=settings.max_writes_per_minute)
     guard.install(app)
     browsers.install(app, settings.cors_origins)
     if settings.trusted_proxies:
         app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.wsgi_app = Shortcut(app.wsgi_app, context.of(app), guard, log_all=log_all)  # type: ignore[method-assign]
-    app.extensions[_KEY] = _Background(app, settings, shared, listener)
+    app.extensions[_KEY] = _Background(app, settings, shared, [prober, listener, caretaker], background)
     api.register(app, auth=settings.auth)
     return app
 
 
-def start(app: Flask, is_leaving: Callable[[], bool] | None = None) -> None:
+def start(
+    app: Flask,
+    is_leaving: Callable[[], bool] = lambda: False,
+    busy_threads: Callable[[], int] = lambda: 0,
+) -> None:
     """Start the threads of a process, after any fork; harmless when they run.
 
-    `is_leaving` tells whether the process is to end, so that nobody is kept waiting in it.
+    `is_leaving` tells whether the process is to end, so that nobody is kept waiting in it; `busy_threads` how
+    many of its threads work on a request.
     """
-    if is_leaving is not None:
-        context.of(app).listener.is_leaving = is_leaving
-    app.extensions[_KEY].start()
+    context.of(app).listener.is_leaving = is_leaving
+    app.extensions[_KEY].start(busy_threads)
 
 
 def stop(app: Flask) -> None:
@@ -106,18 +126,26 @@ def stop(app: Flask) -> None:
 
 
 class _Background:
-    """The threads of a process: one that listens to the database, one that watches the definitions."""
+    """The threads of a process that no request has: those given, and one that watches the definitions."""
 
-    def __init__(self, app: Flask, settings: Settings, shared: SharedState, listener: Listener) -> None:
+    def __init__(
+        self,
+        app: Flask,
+        settings: Settings,
+        shared: SharedState,
+        threads: Sequence[Prober | Listener | Caretaker],
+        database: Database,
+    ) -> None:
         self._app = app
         self._settings = settings
         self._shared = shared
-        self._listener = listener
+        self._threads = threads
+        self._database = database
         self._reloader: Reloader | None = None
         self._starting = threading.Lock()
         self._is_started = False
 
-    def start(self) -> None:
+    def start(self, busy_threads: Callable[[], int]) -> None:
         with self._starting:
             if self._is_started:
                 return
@@ -127,9 +155,10 @@ class _Background:
                     "The application was loaded after the fork, or there was none: other processes hear of a "
                     "change from the database, in milliseconds, or a second if a notification is lost."
                 )
-            measuring.start(self._app)
+            measuring.start(self._app, busy_threads)
             _log.info("A worker starts", extra={"version": toolcatalog.__version__, **self._settings.shown()})
-            self._listener.start()
+            for thread in self._threads:
+                thread.start()
             if self._settings.hot_reload != "off":
                 polling = self._settings.hot_reload == "polling"
                 watcher = Watcher(self._settings.tools_dir, polling=polling)
@@ -140,7 +169,9 @@ class _Background:
     def stop(self) -> None:
         if self._reloader is not None:
             self._reloader.stop()
-        self._listener.stop()
+        for thread in self._threads:
+            thread.stop()
+        self._database.engine.dispose()
 
 
 def _read_news(database: Database, since: int) -> News:
@@ -151,11 +182,6 @@ def _read_news(database: Database, since: int) -> News:
 def _load_keys(database: Database) -> keys.Keys:
     with database.read() as connection:
         return keys.load(connection)
-
-
-def _after_news(app: Flask, warming_up: warming.Warming) -> None:
-    warming_up.warm_sometimes()
-    measuring.update_gauges(app)
 
 
 def _reload(app: Flask, trigger: str) -> None:

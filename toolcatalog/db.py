@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import select
 import time
@@ -23,8 +24,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from toolcatalog import metrics
+from toolcatalog.bulkhead import Bulkhead, refused
 from toolcatalog.core import json_text
 from toolcatalog.errors import ConcurrentChange, DatabaseUnavailable
+
+log = logging.getLogger(__name__)
 
 # A writer meets another one on the row of a tool (NOWAIT), on a unique index (both create it), or in a
 # circle of two imports.
@@ -35,7 +39,10 @@ _MET_ANOTHER_WRITER = {
     errorcodes.UNIQUE_VIOLATION,
 }
 _UNAVAILABLE = (OperationalError, InterfaceError)
-_POOL_WAIT_SECONDS = 5
+# For a connection of the pool, while they come back.
+_POOL_WAIT_SECONDS = 1
+# When none came or went for so long, those that have one hang: there is no use in waiting for it.
+_TURNOVER_SECONDS = 0.5
 # How much longer than its own limit for a statement PostgreSQL may take to answer, connecting included.
 _ANSWER_SECONDS = 3.0
 # Of several hosts, one that vanished with its network refuses nothing: after so long without an answer to a
@@ -49,6 +56,7 @@ _AWAY = ("08", "57P")
 # is found alike.
 _TRIGRAMS_SHARED = 0.2
 _RETRY_SECONDS = 1.0
+_LOG_EVERY_SECONDS = 60.0
 # A pooled connection that rested no longer than this is taken to be alive unless it has something to say.
 _TRUSTED_SECONDS = 1.0
 _LONGEST_ATTEMPT_SECONDS = 30.0
@@ -59,23 +67,35 @@ _MOST_PREPARED = 50
 class Outage:
     """Whether PostgreSQL is away. While it is, one attempt a second is let through; others fail at once.
 
-    The first attempt after a failure is made at once: it may have been one connection alone that was lost.
+    The first attempt after a failure is made at once: it may have been one connection alone that was lost. It
+    is this that logs an outage: when it begins, every minute, and when it ends.
     """
 
     def __init__(self) -> None:
         self._next_attempt: float | None = None
+        self._begun_at = 0.0
+        self._logged_at = 0.0
 
     @property
     def is_on(self) -> bool:
         """Whether the last attempt to reach PostgreSQL failed."""
         return self._next_attempt is not None
 
-    def begin(self) -> None:
+    def begin(self, reason: object = "it gave no answer in time") -> None:
         """Note that PostgreSQL could not be reached."""
-        self._next_attempt = time.monotonic() + (_RETRY_SECONDS if self.is_on else 0)
+        now = time.monotonic()
+        if not self.is_on:
+            self._begun_at, self._logged_at = now, 0.0
+        elif now - self._logged_at > _LOG_EVERY_SECONDS:
+            self._logged_at = now
+            said = (str(reason).strip() or type(reason).__name__).splitlines()[0]
+            log.warning("PostgreSQL cannot be reached, trying again every second: %s", said)
+        self._next_attempt = now + (_RETRY_SECONDS if self.is_on else 0)
 
     def end(self) -> None:
         """Note that PostgreSQL answered."""
+        if self.is_on and self._logged_at:
+            log.warning("PostgreSQL answers again, after %.0f s", time.monotonic() - self._begun_at)
         self._next_attempt = None
 
     def refuses(self) -> bool:
@@ -90,24 +110,30 @@ class Outage:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Database:
     """Connections for reading, sessions for writing; nothing else here opens or ends a transaction."""
 
     engine: Engine
     max_connections: int
+    bulkhead: Bulkhead
     outage: Outage = field(default_factory=Outage)
     _reader: Engine = field(init=False)
+    # When a connection was last taken from the pool or given back.
+    _turned_over_at: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        object.__setattr__(self, "_reader", self.engine.execution_options(**options))
+        self._reader = self.engine.execution_options(**options)
+        for name in ("checkout", "checkin"):
+            event.listen(self.engine, name, self._note_turnover)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open one unmoving snapshot: a list is read in several queries, and may not be torn.
 
         Raises:
+            DatabaseBusy: at once, or nearly, when too many threads wait for PostgreSQL already.
             DatabaseUnavailable: when PostgreSQL cannot be reached or does not answer in time.
         """
         with self._reached(), self._reader.connect() as connection:
@@ -122,6 +148,7 @@ class Database:
 
         Raises:
             ConcurrentChange: when another transaction is changing the same tool.
+            DatabaseBusy: at once, or nearly, when too many threads wait for PostgreSQL already.
             DatabaseUnavailable: when PostgreSQL cannot be reached or does not answer in time.
         """
         with self._reached(), Session(self.engine, expire_on_commit=False) as session, session.begin():
@@ -136,26 +163,40 @@ class Database:
 
     @contextmanager
     def _reached(self) -> Iterator[None]:
-        if self.outage.refuses():
-            raise _unavailable()
-        try:
-            yield
-        except DBAPIError as error:
-            metrics.current().db_errors.labels(_kind(error)).inc()
-            if getattr(error.orig, "pgcode", None) in _MET_ANOTHER_WRITER:
-                raise ConcurrentChange(
-                    "Another request is changing the same tool at this moment. Read it again and retry."
-                ) from error
-            if _is_away(error):
-                self.outage.begin()
-            if isinstance(error, _UNAVAILABLE):
-                raise _unavailable() from error
-            raise
-        except PoolTimeout as error:
-            metrics.current().db_errors.labels("unavailable").inc()
-            if self.outage.is_on:
-                self.outage.begin()  # this attempt is over
-            raise _unavailable() from error
+        with self.bulkhead.place():
+            if self._hangs():
+                raise refused()
+            if self.outage.refuses():
+                raise _unavailable()
+            try:
+                yield
+            except DBAPIError as error:
+                metrics.current().db_errors.labels(_kind(error)).inc()
+                raise self._translated(error) from error
+            except PoolTimeout as error:
+                if self.outage.is_on:
+                    self.outage.begin()  # this attempt is over
+                raise refused() from error
+
+    def _translated(self, error: DBAPIError) -> Exception:
+        """Return what an error of the driver means here; itself when that is not known."""
+        if getattr(error.orig, "pgcode", None) in _MET_ANOTHER_WRITER:
+            return ConcurrentChange(
+                "Another request is changing the same tool at this moment. Read it again and retry."
+            )
+        if _is_away(error):
+            self.outage.begin(error.orig)
+        return _unavailable() if isinstance(error, _UNAVAILABLE) else error
+
+    def _hangs(self) -> bool:
+        """Tell whether all connections are in use, and none came back for a while."""
+        return (
+            self.connections_in_use() >= self.max_connections
+            and time.monotonic() - self._turned_over_at > _TURNOVER_SECONDS
+        )
+
+    def _note_turnover(self, *_: object) -> None:
+        self._turned_over_at = time.monotonic()
 
 
 def connect(
@@ -165,10 +206,14 @@ def connect(
     max_overflow: int,
     statement_timeout_ms: int,
     application_name: str = "toolcatalog",
+    places: int | None = None,
+    outage: Outage | None = None,
 ) -> Database:
     """Make a database; the first connection is opened when it is first used, so this is safe before a fork.
 
-    `url` names the driver (`postgresql+psycopg2://`), as `settings.normalised_url` writes it.
+    `places` is how many threads may wait for it; None: as many as there are connections. An `outage` is given
+    to share it with another pool of the same server. `url` names the driver (`postgresql+psycopg2://`), as
+    `settings.normalised_url` writes it.
     """
     limit = statement_timeout_ms / 1000 + _ANSWER_SECONDS
     engine = create_engine(
@@ -193,7 +238,9 @@ def connect(
     event.listen(engine, "before_cursor_execute", _begin_statement)
     event.listen(engine, "before_cursor_execute", _prepare, retval=True)
     event.listen(engine, "after_cursor_execute", _end_statement)
-    return Database(engine, pool_size + max_overflow)
+    most = pool_size + max_overflow
+    bulkhead = Bulkhead(places or most)
+    return Database(engine, min(most, bulkhead.places), bulkhead, outage or Outage())
 
 
 def _rest(_connection: object, record: ConnectionPoolEntry) -> None:

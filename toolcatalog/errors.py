@@ -96,3 +96,9 @@ class DatabaseUnavailable(CatalogError):
     """PostgreSQL cannot be reached, or gave no answer in time."""
 
     code = "database_unavailable"
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """PostgreSQL is there, and as many requests as may wait for it do already; this one was not let in."""
+
+    code = "database_busy"

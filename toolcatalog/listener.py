@@ -33,8 +33,8 @@ APPLICATION_NAME = "toolcatalog listener"
 class Listener:
     """Keeps a process informed of the catalog's state. Thread-safe.
 
-    `after_news` is called in its thread when the state was read, at least every second; `is_leaving` tells
-    whether this process is to end when it has answered its last requests.
+    `after_news` is called in its thread when the state was read, at least every second, and must not wait;
+    `is_leaving` tells whether this process is to end when it has answered its last requests.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class Listener:
         self._after_news = after_news
         self.is_leaving: Callable[[], bool] = lambda: False
         self._revision = 0
+        self._read_at: float | None = None
         self._heard = threading.Condition()
         self._stopped = threading.Event()
         # Made when the thread is: workers must not share it.
@@ -72,6 +73,10 @@ class Listener:
                     return False
                 self._heard.wait(min(remaining, _POLL_SECONDS))
             return True
+
+    def silence_seconds(self) -> float:
+        """Return for how long the catalog's state was not read; 0.0 before the first time."""
+        return 0.0 if self._read_at is None else time.monotonic() - self._read_at
 
     def start(self) -> None:
         """Begin to listen; harmless when it has begun."""
@@ -106,11 +111,9 @@ class Listener:
 
     def _lost(self, error: psycopg2.Error) -> None:
         """Try again at once, and every second from then on: it may have been this connection alone."""
-        message = (str(error).strip() or type(error).__name__).splitlines()[0]
-        log.warning("Lost the connection that hears of changes, trying again: %s", message)
         if self._outage.is_on:
             self._stopped.wait(_POLL_SECONDS)
-        self._outage.begin()
+        self._outage.begin(error)
 
     def _listen(self, connection: extensions.connection) -> None:
         with connection.cursor() as cursor:
@@ -138,6 +141,7 @@ class Listener:
         else:
             self._coherence.tell(state)
         self._outage.end()
+        self._read_at = time.monotonic()
         return self._coherence.known()
 
     def _wake(self, revision: int) -> None:

@@ -24,7 +24,7 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER_METHOD = "OTHER"
 UNMATCHED = "unmatched"
 # Errors of the service, by the `code` of the answer; those of its clients are not its errors.
-API_ERRORS = ("database_unavailable", "internal_server_error", "other")
+API_ERRORS = ("database_unavailable", "database_busy", "internal_server_error", "other")
 DB_OPERATIONS = ("select", "insert", "update", "delete", "other")
 DB_ERRORS = ("unavailable", "timeout", "conflict", "other")
 LOADS = (("database", "success"), ("database", "failure"), ("file", "success"), ("file", "failure"))
@@ -82,6 +82,19 @@ class Metrics:
         )
         self.pool_in_use = self._gauge(
             "connection_pool_in_use", "Connections in use by all workers together.", "livesum"
+        )
+        self.database_up = self._gauge(
+            "database_up", "1 when the worker's last look at PostgreSQL succeeded, not long ago.", "livemin"
+        )
+        self.database_refusals = self._counter(
+            "database_refusals", "Requests refused because too many wait for PostgreSQL in the worker."
+        )
+        self.threads = self._gauge("threads", "Threads of a worker.", "livemax")
+        self.threads_busy = self._gauge(
+            "threads_busy", "Threads that work on a request, in the busiest worker.", "livemax"
+        )
+        self.lag_seconds = self._gauge(
+            "lag_seconds", "For how long a worker has known of a change that it cannot follow.", "livemax"
         )
         self.loads = self._counter(
             "tool_loads", "Answers rendered from the database; definitions taken in from files.",

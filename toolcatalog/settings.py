@@ -125,13 +125,13 @@ class Settings:
     host: str = _setting("127.0.0.1", _TEXT)
     port: int = _setting(3005, _integer(1, 65_535))
     workers: int = _setting(2, _integer(1, 256))
-    threads: int = _setting(8, _integer(1, 256))
+    threads: int = _setting(32, _integer(1, 256))
     tools_dir: Path = _setting(PROJECT_ROOT / "catalog", _Rule(Path, ""))
     hot_reload: str = _setting("on", _choice("on", "polling", "off"))
     cache_max_size: int = _setting(1_000, _integer(1, 1_000_000))
     cache_ttl_seconds: int = _setting(300, _integer(1, 86_400))
-    db_pool_size: int = _setting(5, _integer(1, 1_000))
-    db_max_overflow: int = _setting(15, _integer(0, 1_000))
+    db_pool_size: int = _setting(8, _integer(1, 1_000))
+    db_max_overflow: int = _setting(0, _integer(0, 1_000))
     db_statement_timeout_ms: int = _setting(10_000, _integer(1, 3_600_000))
     auth: str = _setting("off", _choice("off", "writes", "all"))
     max_writes_per_minute: int = _setting(6_000, _integer(0, 1_000_000))
@@ -148,6 +148,16 @@ class Settings:
     log_level: str = _setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = _setting("console", _choice("console", "json"))
     log_requests: str = _setting("changes", _choice("changes", "all"))
+
+    @property
+    def waiting_places(self) -> int:
+        """How many threads of a worker may wait for changes: none where there are too few to spare."""
+        return min(self.max_waiters, self.threads // 4)
+
+    @property
+    def database_places(self) -> int:
+        """How many threads of a worker may wait for the database; the others answer what does not need it."""
+        return max(1, self.threads - self.waiting_places - min(4, self.threads // 4))
 
     def shown(self) -> dict[str, object]:
         """Return the settings as they may be logged, under their names, without passwords."""

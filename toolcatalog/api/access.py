@@ -20,6 +20,7 @@ from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 
 from toolcatalog import metrics
 from toolcatalog.api.operations import OPEN, SCOPES
+from toolcatalog.errors import DatabaseUnavailable
 from toolcatalog.models.keys import SCOPES as KEY_SCOPES
 from toolcatalog.services import keys
 from toolcatalog.services.keys import Key, Keys
@@ -31,6 +32,8 @@ ANONYMOUS = "anonymous"
 _OPEN_ENDPOINTS = frozenset({"start", "api-docs.openapi_json", "swagger_ui.show"})
 _READING_METHODS = ("GET", "HEAD", "OPTIONS")
 _FAILED_ATTEMPTS = RateLimitItemPerMinute(10)
+# How long requests wait for the one of them that reads the keys.
+_LOAD_SECONDS = 0.5
 _CHALLENGE = WWWAuthenticate("bearer", {"realm": "Tool Catalog"})
 
 
@@ -61,14 +64,28 @@ class Keyring:
             return None
         return keys.find(loaded[1], presented)
 
+    def refresh(self) -> None:
+        """Read the keys if they have to be read again.
+
+        Raises:
+            DatabaseUnavailable: when they cannot be.
+        """
+        self._current()
+
     def _current(self) -> Keys:
         generation = self._generation()
         loaded = self._loaded
         if loaded is None or loaded[0] != generation:
-            with self._loading:
+            if not self._loading.acquire(timeout=_LOAD_SECONDS):
+                raise DatabaseUnavailable(
+                    "The database does not tell in time which keys there are. Try again."
+                )
+            try:
                 if self._loaded is None or self._loaded[0] != generation:
                     self._loaded = (generation, self._load())
                 loaded = self._loaded
+            finally:
+                self._loading.release()
         return loaded[1]
 
 

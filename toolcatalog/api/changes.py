@@ -31,6 +31,8 @@ def list_changes(query: Query) -> Response:
 def _wait_for_after(revision: int, seconds: int) -> None:
     """Wait for a change, while there is room: each that waits holds a thread that others need."""
     places = current().waiting_places
+    if places is None:
+        raise TooManyRequests("No thread can be spared here for waiting: ask without wait=.", retry_after=1)
     if not places.acquire(blocking=False):
         raise TooManyRequests("Too many requests are waiting for changes here already.", retry_after=1)
     try:

@@ -18,6 +18,7 @@ from toolcatalog.cache.coherence import Coherence
 from toolcatalog.cache.store import Cache
 from toolcatalog.db import Database
 from toolcatalog.listener import Listener
+from toolcatalog.prober import Prober
 from toolcatalog.reload.files import Folder
 from toolcatalog.services.changes import Actor, Journal
 from toolcatalog.services.words import Words
@@ -33,14 +34,18 @@ class Context:
     """The parts that views use, made once for an application."""
 
     database: Database
+    prober: Prober
     cache: Cache
     coherence: Coherence
     listener: Listener
     words: Words
     folder: Folder
     hot_reload: str
+    threads: int
     require_if_match: bool
-    waiting_places: threading.Semaphore
+    # None where no thread can be spared for it.
+    waiting_places: threading.Semaphore | None
+    export_places: threading.Semaphore
 
 
 def install(app: Flask, context: Context) -> None:
@@ -77,9 +82,9 @@ def changing() -> Iterator[Journal]:
         journal = Journal(session, Actor(g.actor, g.request_id))
         yield journal
         journal.close()
-    _log_changes(journal)
-    # Before it is answered: who was answered finds it here through every worker.
+    # Before anything else: who was answered finds it here through every worker, and nothing may come between.
     parts.coherence.tell_changes(journal.revision, journal.seen())
+    _log_changes(journal)
 
 
 def _log_changes(journal: Journal) -> None:

@@ -11,12 +11,13 @@ from flask_smorest import Blueprint
 
 from toolcatalog.api import bodies
 from toolcatalog.api.answers import JSON, answer
-from toolcatalog.api.context import changing, reading
+from toolcatalog.api.context import changing, current, reading
 from toolcatalog.api.operations import operation
 from toolcatalog.api.problems import as_errors
 from toolcatalog.api.tools import Query
 from toolcatalog.core import definition as definitions
 from toolcatalog.core import json_text
+from toolcatalog.errors import DatabaseBusy
 from toolcatalog.schemas.answers import listed, ref, shape
 from toolcatalog.schemas.queries import ExportBody, ExportQuery, ImportQuery, ToolQuery
 from toolcatalog.services import exports, imports, tools
@@ -143,6 +144,7 @@ def export_named_tools() -> Response:
 def _export(names: list[str] | None, format_: str) -> Response:
     """Stream definitions from one snapshot, which stays open until the last of them is sent."""
     with ExitStack() as opened:
+        _take_export_place(opened)
         connection = opened.enter_context(reading())
         if names is not None:
             exports.check_names(connection, names)
@@ -153,6 +155,14 @@ def _export(names: list[str] | None, format_: str) -> Response:
         response.call_on_close(opened.pop_all().close)
     response.headers["X-Catalog-Revision"] = str(revision)
     return response
+
+
+def _take_export_place(opened: ExitStack) -> None:
+    """Take a place, while there is one: an export holds a connection for as long as its client reads."""
+    places = current().export_places
+    if not places.acquire(blocking=False):
+        raise DatabaseBusy("Too many exports are under way here already. Try again shortly.")
+    opened.callback(places.release)
 
 
 def _array(texts: Iterable[str]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from flask import Flask, Response, current_app, g, request
 from prometheus_flask_exporter import PrometheusMetrics
@@ -11,6 +12,7 @@ from prometheus_flask_exporter import PrometheusMetrics
 import toolcatalog
 from toolcatalog import metrics
 from toolcatalog.api import context
+from toolcatalog.api.context import Context
 from toolcatalog.models import Reload
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,9 @@ METRICS = "/metrics"
 _NOT_COUNTED = (METRICS, "/api/v1/tools/metrics/prometheus", "/health", "/health/live", "/health/ready")
 _EXPORTER = "toolcatalog.exporter"
 _LOG_ALL = "toolcatalog.log_all"
+_BUSY_THREADS = "toolcatalog.busy_threads"
+# The listener reads the catalog's state each second.
+_USUAL_SILENCE_SECONDS = 2.0
 # The limit that the alerts hold answers to.
 _SLOW_SECONDS = 0.05
 _STARTED = time.time()
@@ -31,6 +36,7 @@ def install(app: Flask, *, log_all: bool) -> None:
     Not `log_all`: only changes, errors of the service, and what took longer than 50 ms.
     """
     app.extensions[_LOG_ALL] = log_all
+    app.extensions[_BUSY_THREADS] = lambda: 0
     exporter = PrometheusMetrics(None, path=None, export_defaults=False)
     exporter.register_endpoint(METRICS, app)
     app.extensions[_EXPORTER] = exporter
@@ -38,9 +44,10 @@ def install(app: Flask, *, log_all: bool) -> None:
     app.after_request(_end)
 
 
-def start(app: Flask) -> None:
-    """Make the series of all routes, in a process that begins to serve."""
+def start(app: Flask, busy_threads: Callable[[], int]) -> None:
+    """Make the series of all routes, in a process that begins to serve with so many busy threads."""
     counted = metrics.current()
+    app.extensions[_BUSY_THREADS] = busy_threads
     app.extensions[_EXPORTER].registry = counted.registry
     counted.begin_routes_at_zero(
         (method, rule.rule)
@@ -61,9 +68,20 @@ def update_gauges(app: Flask) -> None:
     counted.pool_size.set(most)
     counted.pool_in_use.set(in_use)
     counted.pool_available.set(max(0, most - in_use))
+    counted.database_up.set(parts.prober.last.status == "up")
+    counted.threads.set(parts.threads)
+    counted.threads_busy.set(app.extensions[_BUSY_THREADS]())
+    counted.lag_seconds.set(lag_seconds(parts))
     counted.revision.set(parts.cache.revision)
     counted.uptime_seconds.set(uptime_seconds())
     counted.build_info.labels(toolcatalog.__version__).set(1)
+
+
+def lag_seconds(parts: Context) -> float:
+    """Return for how long this process has not followed what is changed; 0.0 while the database is away."""
+    if parts.database.outage.is_on or parts.prober.last.status != "up":
+        return 0.0
+    return max(parts.coherence.lag_seconds(), parts.listener.silence_seconds() - _USUAL_SILENCE_SECONDS, 0.0)
 
 
 def note_reload(outcome: Reload) -> None:

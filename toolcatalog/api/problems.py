@@ -27,6 +27,7 @@ STATUS: dict[type[CatalogError], HTTPStatus] = {
     errors.PreconditionFailed: HTTPStatus.PRECONDITION_FAILED,
     errors.ImportRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DatabaseBusy: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = 2
 DOCS = "/api/v1/docs"
@@ -105,7 +106,4 @@ def _sentence(error: HTTPException) -> str:
 
 def answer_catalog_error(error: CatalogError) -> Response:
     """Answer one of the catalog's own errors."""
-    status = STATUS[type(error)]
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None:
-        log.error("%s: %s", error, error.__cause__, extra={"request_id": g.request_id})
-    return problem(status, error.code, str(error), error.findings)
+    return problem(STATUS[type(error)], error.code, str(error), error.findings)

@@ -16,7 +16,7 @@ from toolcatalog.api.answers import JSON, conditional
 from toolcatalog.api.context import Context
 from toolcatalog.api.cursors import Cursor
 from toolcatalog.api.shortcut import READ
-from toolcatalog.cache.store import Answer, Key
+from toolcatalog.cache.store import Answer, Found, Key
 from toolcatalog.errors import DatabaseUnavailable, PreconditionFailed
 
 # RFC 9211; the name by which a client tells this cache from others on the way.
@@ -62,9 +62,9 @@ def _reach(parts: Context, revision: int) -> None:
 def _read(parts: Context, key: Key, render: Callable[[Context], Answer]) -> _Read:
     revision = parts.cache.revision
     try:
-        found = parts.cache.fetch(key, lambda: _load(parts, render))
-    except DatabaseUnavailable:
-        return _stale(parts, key)
+        found = _find_or_load(parts, key, render)
+    except DatabaseUnavailable as error:
+        return _stale(parts, key, error)
     if "is_nobodys" not in g:
         counted = metrics.current()
         (counted.cache_hits if found.is_hit else counted.cache_misses).inc()
@@ -73,6 +73,15 @@ def _read(parts: Context, key: Key, render: Callable[[Context], Answer]) -> _Rea
         return _Read(found.answer, found.answer.revision, f"{_CACHE}; fwd=miss{detail}")
     left = int(parts.cache.seconds_left(found.answer))
     return _Read(found.answer, max(revision, found.answer.revision), f"{_CACHE}; hit; ttl={left}")
+
+
+def _find_or_load(parts: Context, key: Key, render: Callable[[Context], Answer]) -> Found:
+    answer = parts.cache.find(key)
+    if answer is not None:
+        return Found(answer, is_hit=True)
+    # Also those that wait for another thread's query wait for the database.
+    with parts.database.bulkhead.place():
+        return parts.cache.fetch(key, lambda: _load(parts, render))
 
 
 def _load(parts: Context, render: Callable[[Context], Answer]) -> Answer:
@@ -89,17 +98,15 @@ def _load(parts: Context, render: Callable[[Context], Answer]) -> Answer:
 
 def _read_perhaps_stale(parts: Context, key: Key, render: Callable[[Context], Answer]) -> _Read:
     """Answer while the database is away: from the cache, as it was, or else by trying to reach it."""
-    if parts.cache.find_stale(key) is not None and parts.database.outage.is_on:
+    if parts.cache.find_stale(key) is not None:
         return _stale(parts, key)
     return _read(parts, key, render)
 
 
-def _stale(parts: Context, key: Key) -> _Read:
+def _stale(parts: Context, key: Key, error: DatabaseUnavailable | None = None) -> _Read:
     answer = parts.cache.find_stale(key)
     if answer is None:
-        raise DatabaseUnavailable(
-            "The database cannot be reached, and this is not in the cache. Try again shortly."
-        )
+        raise error or DatabaseUnavailable("This is not in the cache, and the database cannot be reached.")
     left = min(int(parts.cache.seconds_left(answer)), 0)
     return _Read(answer, answer.revision, f'{_CACHE}; hit; ttl={left}; detail="stale: database unavailable"')
 

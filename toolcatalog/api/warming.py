@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import cast
@@ -11,12 +10,8 @@ from flask import Flask, Response, g
 
 from toolcatalog import metrics
 from toolcatalog.api import context
-from toolcatalog.errors import CatalogError
-
-log = logging.getLogger(__name__)
 
 _AT_MOST_EVERY_SECONDS = 1.0
-_COUNT = "/api/v1/tools?limit=1&view=summary"
 _LIST = "/api/v1/tools"
 
 
@@ -32,15 +27,12 @@ class Warming:
         if time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _AT_MOST_EVERY_SECONDS
-        try:
-            self._warm()
-        except CatalogError as error:
-            log.debug("The cache could not be warmed: %s", error)
-
-    def _warm(self) -> None:
-        count = int(self._ask(_COUNT).headers["X-Total-Count"])
+        parts = context.of(self._app)
+        count = parts.prober.look().tools
+        if count is None:
+            return
         metrics.current().tools_loaded.set(count)
-        path = _LIST if context.of(self._app).cache.keep_whole(count) else None
+        path = _LIST if parts.cache.keep_whole(count) else None
         while path is not None:
             link = self._ask(path).headers.get("Link")
             path = link[1:].partition(">")[0] if link else None

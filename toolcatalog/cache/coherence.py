@@ -2,13 +2,18 @@
 
 Each request compares what the workers of the host know of the catalog with what this one's cache has heard
 of: sixteen bytes. Only when they differ are the changes read.
+
+Whatever goes wrong on the way, the cache may forget too much; it never stops following, and never shows what
+is no longer true.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from toolcatalog.cache.dependence import SeenChange
@@ -17,6 +22,9 @@ from toolcatalog.cache.store import Cache
 from toolcatalog.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)
+
+# How long requests wait for the one of them that reads the changes: many times what that takes.
+_WAIT_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +49,21 @@ class Coherence:
         self._in_step_with = b""
         self._drops: int | None = None
         self._lock = threading.Lock()
+        # Since when the lock is held, and since when the cache is known to be behind; None while it is not.
+        self._catching_up_since: float | None = None
+        self._behind_since: float | None = None
 
     def is_in_step(self) -> bool:
         """Tell whether the cache has heard of all that is known on this host."""
         return self._shared.raw() == self._in_step_with
+
+    def lag_seconds(self) -> float:
+        """Return for how long the cache has been behind what is known on this host; 0.0 when it is not."""
+        if self.is_in_step():
+            self._behind_since = None
+            return 0.0
+        since = self._behind_since = self._behind_since or time.monotonic()
+        return time.monotonic() - since
 
     def keep_up(self) -> bool:
         """Catch up with what is known on this host; False when that needs the database, and it is away."""
@@ -77,12 +96,18 @@ class Coherence:
     def tell_changes(self, revision: int, changes: Sequence[SeenChange]) -> None:
         """Let all workers of this host know of changes that this one committed, the last of this revision.
 
-        This one need not read them, unless it has not heard of all that were made before them.
+        This one need not read them, unless it has not heard of all that were made before them, or another
+        thread is just reading them.
         """
-        with self._lock:
-            if self._cache.revision == revision - len(changes):
-                self._cache.advance(revision, changes)
-        self.tell(State(revision, drops=0))
+        try:
+            if self._lock.acquire(blocking=False):
+                try:
+                    if self._cache.revision == revision - len(changes):
+                        self._advance(revision, changes)
+                finally:
+                    self._lock.release()
+        finally:
+            self.tell(State(revision, drops=0))
 
     def tell_restored(self, state: State) -> None:
         """Let all workers of this host know that the catalog went back: what they hold never was."""
@@ -94,7 +119,7 @@ class Coherence:
         return self._shared.read()
 
     def _catch_up(self, *, at_least: int) -> None:
-        with self._lock:
+        with self._alone():
             raw, known = self._shared.raw(), self._shared.read()
             if raw == self._in_step_with and self._cache.revision >= at_least:
                 return
@@ -102,7 +127,42 @@ class Coherence:
                 self._cache.drop_all()
                 self._drops = known.drops
             if self._cache.revision < max(known.revision, at_least) or self._cache.revision == 0:
-                news = self._read_news(self._cache.revision)
-                self._cache.advance(news.state.revision, news.changes)
+                news = self._read(known)
+                self._advance(news.state.revision, news.changes)
                 self._shared.advance(news.state)
             self._in_step_with = raw
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Be the one thread that catches up.
+
+        Raises:
+            DatabaseUnavailable: when another one has been at it for long, and so waits for the database.
+        """
+        since = self._catching_up_since
+        left = _WAIT_SECONDS if since is None else since + _WAIT_SECONDS - time.monotonic()
+        if not self._lock.acquire(timeout=max(0.0, left)):
+            raise DatabaseUnavailable("The database does not tell in time what changed. Try again shortly.")
+        self._catching_up_since = time.monotonic()
+        try:
+            yield
+        finally:
+            self._catching_up_since = None
+            self._lock.release()
+
+    def _read(self, known: State) -> News:
+        """Read the changes; when that fails in a way that another try would too, go on without them."""
+        try:
+            return self._read_news(self._cache.revision)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            log.exception("The changes up to revision %d cannot be read", known.revision)
+            return News(State(max(known.revision, self._cache.revision), known.drops), None)
+
+    def _advance(self, revision: int, changes: Sequence[SeenChange] | None) -> None:
+        try:
+            self._cache.advance(revision, changes)
+        except Exception:
+            log.exception("The changes up to revision %d cannot be followed one by one", revision)
+            self._cache.advance(revision, None)

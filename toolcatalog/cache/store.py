@@ -78,7 +78,8 @@ class _Shelf:
         return len(self._answers)
 
     def __iter__(self) -> Iterator[Answer]:
-        return iter(list(self._answers.values()))
+        """Yield all, in no order: that of use changes meanwhile, and the iterator of OrderedDict minds."""
+        return iter(list(dict.values(self._answers)))
 
     def use(self, answer: Answer) -> None:
         """Note that an answer was used; it may have been evicted meanwhile."""
@@ -95,8 +96,11 @@ class _Shelf:
         if self._answers.pop(id(answer), None) is not None:
             self.bytes -= len(answer.body)
 
-    def oldest(self) -> Answer:
-        return next(iter(self._answers.values()))
+    def pop_oldest(self) -> Answer:
+        """Remove the least recently used; in one call, since `use` takes no lock."""
+        _, answer = self._answers.popitem(last=False)
+        self.bytes -= len(answer.body)
+        return answer
 
 
 class Cache:
@@ -172,8 +176,11 @@ class Cache:
                 flight = self._flights.get(key)
                 if flight is None:
                     mine = self._flights[key] = Future()
+                present = self._answers.get(key)
             if flight is None:
                 return Found(self._load(key, mine, load))
+            if present is not None and present.is_valid:
+                return Found(present, is_hit=True)  # only its time is up, and somebody is renewing it
             shared = self._wait_for(flight)
             # Its snapshot may be older than this question. What it then shows is no answer to it.
             if shared is not None and shared.revision >= at_least:
@@ -217,7 +224,7 @@ class Cache:
                 self._answers[key] = answer
             self._shelf_of(answer).add(answer)
             while (shelf := self._overfull()) is not None:
-                self._drop(shelf.oldest())
+                self._forget_keys(shelf.pop_oldest())
                 metrics.current().cache_evictions.inc()
 
     def add_way(self, answer: Answer, words: tuple[str, str], way: Any) -> None:
@@ -248,6 +255,9 @@ class Cache:
 
     def _drop(self, answer: Answer) -> None:
         self._shelf_of(answer).remove(answer)
+        self._forget_keys(answer)
+
+    def _forget_keys(self, answer: Answer) -> None:
         for key in (*answer.keys, *answer.ways):
             if self._answers.get(key) is answer:
                 del self._answers[key]

@@ -165,7 +165,13 @@ _HEALTH = shape(
         "version": TEXT,
         "uptime": {"type": "number"},
         "revision": NUMBER,
-        "database": shape({"status": {"enum": ["up", "down"]}}),
+        "lag_seconds": {"type": "number"},
+        "database": shape(
+            {
+                "status": {"enum": ["up", "down", "unresponsive"]},
+                "checked_seconds_ago": {"type": "number"},
+            }
+        ),
         "cache": shape({"size": NUMBER, "max_size": NUMBER}),
         "tools": nullable(NUMBER),
     }
