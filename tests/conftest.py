@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from toolcatalog import embedded, settings, upgrade
 from toolcatalog.api import context
 from toolcatalog.api.context import Context
-from toolcatalog.app import create_app
+from toolcatalog.app import create_app, stop
 from toolcatalog.cache.shared import State
 from toolcatalog.db import Database
 from toolcatalog.settings import PROJECT_ROOT
@@ -69,9 +69,7 @@ def session_app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     given = {"DATABASE_URL": database_url, "TOOLS_DIR": str(folder), "LOG_LEVEL": "ERROR"}
     app = create_app(settings.load({**given, "MAX_WRITES_PER_MINUTE": "0"}))  # the tests are one client
     yield app
-    parts = context.of(app)
-    parts.listener.stop()
-    parts.database.engine.dispose()
+    stop(app)
 
 
 @pytest.fixture

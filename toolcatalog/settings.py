@@ -125,7 +125,7 @@ class Settings:
     host: str = _setting("127.0.0.1", _TEXT)
     port: int = _setting(3005, _integer(1, 65_535))
     workers: int = _setting(2, _integer(1, 256))
-    threads: int = _setting(32, _integer(1, 256))
+    threads: int = _setting(64, _integer(1, 256))
     tools_dir: Path = _setting(PROJECT_ROOT / "catalog", _Rule(Path, ""))
     hot_reload: str = _setting("on", _choice("on", "polling", "off"))
     cache_max_size: int = _setting(1_000, _integer(1, 1_000_000))
