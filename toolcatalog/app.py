@@ -11,6 +11,7 @@ from flask import Flask
 import toolcatalog
 from toolcatalog import api, db, log
 from toolcatalog.api import access, browsers, context, measuring, warming
+from toolcatalog.api.catalog_gauges import CatalogGauges
 from toolcatalog.api.proxies import TrustedProxies
 from toolcatalog.api.shortcut import Shortcut
 from toolcatalog.cache.coherence import Coherence, News
@@ -58,8 +59,13 @@ def create_app(settings: Settings) -> Flask:
     coherence = Coherence(cache, shared, lambda since: _read_news(database, since))
     folder = Folder(settings.tools_dir)
     warming_up = warming.Warming(app)
+    catalog_gauges = CatalogGauges(database)
     listener = Listener(
-        settings.database_url, CHANNEL, coherence, database.outage, lambda: _after_news(app, warming_up)
+        settings.database_url,
+        CHANNEL,
+        coherence,
+        database.outage,
+        lambda: _after_news(app, warming_up, catalog_gauges),
     )
     context.install(
         app,
@@ -153,8 +159,9 @@ def _load_keys(database: Database) -> keys.Keys:
         return keys.load(connection)
 
 
-def _after_news(app: Flask, warming_up: warming.Warming) -> None:
+def _after_news(app: Flask, warming_up: warming.Warming, catalog_gauges: CatalogGauges) -> None:
     warming_up.warm_sometimes()
+    catalog_gauges.update()
     measuring.update_gauges(app)
 
 

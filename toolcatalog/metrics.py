@@ -103,7 +103,31 @@ class Metrics:
         self.reload_seconds = self._histogram(
             "hot_reload_duration_seconds", "How long a reading of the folder took.", _RELOAD_SECONDS
         )
+        self.reload_errors = self._gauge(
+            "reload_errors", "Files of definitions that are wrong, as of the last reload.", "livemostrecent"
+        )
         self.revision = self._gauge("revision", "The last change that a worker has heard of.", "liveall")
+        self.lag_seconds = self._gauge(
+            "lag_seconds",
+            "For how long a worker has known of a later revision than it has applied.",
+            "livemax",
+        )
+        self.database_up = self._gauge(
+            "database_up", "1 when the last attempt of each worker to reach PostgreSQL succeeded.", "livemin"
+        )
+        self.database_refusals = self._counter(
+            "database_refusals",
+            "Requests that were refused because all places of a worker for the database were taken.",
+        )
+        self.threads = self._gauge("threads", "Threads of a worker that answer requests.", "livemax")
+        self.threads_busy = self._gauge("threads_busy", "Threads busy in the busiest worker.", "livemax")
+        # By the database, since a gauge without labels would be 0 from the start: a backup of this moment.
+        self.backup_age_seconds = self._gauge(
+            "backup_age_seconds",
+            "Seconds since the last `toolcatalog backup`; missing until there was one.",
+            "livemostrecent",
+            "database",
+        )
         self.uptime_seconds = self._gauge(
             "uptime_seconds", "Seconds since the service was started.", "livemax"
         )

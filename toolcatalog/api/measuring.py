@@ -61,6 +61,7 @@ def update_gauges(app: Flask) -> None:
     counted.pool_size.set(most)
     counted.pool_in_use.set(in_use)
     counted.pool_available.set(max(0, most - in_use))
+    counted.database_up.set(not parts.database.outage.is_on)
     counted.revision.set(parts.cache.revision)
     counted.uptime_seconds.set(uptime_seconds())
     counted.build_info.labels(toolcatalog.__version__).set(1)
@@ -80,6 +81,7 @@ def note_reload(outcome: Reload) -> None:
             ", ".join(f"{count} {kind}" for kind, count in counts.items()),
             extra={"trigger": outcome.trigger, "result": outcome.result, "errors": outcome.errors[:10]},
         )
+    metrics.current().reload_errors.set(len({error["file"] for error in outcome.errors}))
     metrics.current().count_reload(
         outcome.trigger,
         outcome.result,
