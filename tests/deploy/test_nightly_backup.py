@@ -1,4 +1,4 @@
-"""The nightly backup as it ships: the command lines of the timer and of cron, run in folders of a test's own."""
+"""The nightly backup as it ships: the command lines of timer and cron, run in folders of a test's own."""
 
 from __future__ import annotations
 

@@ -96,6 +96,12 @@ def test_amtool_accepts_the_routing_and_routes_by_severity() -> None:
         assert routed.strip() == receiver
 
 
+def test_mail_is_not_sent_to_the_container_of_alertmanager() -> None:
+    """The same file serves on a machine and in compose, where a loopback address is the container itself."""
+    given = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())["global"]
+    assert given["smtp_smarthost"].partition(":")[0] not in ("localhost", "127.0.0.1")
+
+
 def test_an_alert_is_suppressed_only_by_one_of_its_own_job() -> None:
     """An alert of another job, or of another host's disk, is another fault."""
     rules = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())["inhibit_rules"]
