@@ -198,7 +198,7 @@ def running_host(
     database_url: str, tools_dir: Path, output: Path, release: Path = PROJECT_ROOT, **settings: str
 ) -> Iterator[Host]:
     """A gunicorn master as deployed, without `toolcatalog serve` around it; `release` has its code."""
-    port = free_port()
+    port = int(settings.get("PORT") or free_port())
     given = {"PORT": str(port), "DATABASE_URL": database_url, "TOOLS_DIR": str(tools_dir), **settings}
     gunicorn = Path(sys.executable).with_name("gunicorn")
     with output.open("wb") as file:

@@ -99,7 +99,7 @@ def empty(parts: Context) -> None:
     parts.listener.stop()
     with parts.database.write() as session:
         session.execute(text(f"TRUNCATE {_TABLES} RESTART IDENTITY"))
-        session.execute(text("UPDATE catalog_state SET revision = 0, drops = 0"))
+        session.execute(text("UPDATE catalog_state SET revision = 0, drops = 0, backed_up_at = NULL"))
     parts.coherence.tell_restored(State(0, 0))
 
 

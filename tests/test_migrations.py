@@ -85,7 +85,7 @@ def test_a_database_without_the_schema_is_told_apart(blank_url: str) -> None:
     with pytest.raises(upgrade.OutOfDate) as raised:
         upgrade.check(blank_url)
     assert str(raised.value) == (
-        "The database is at migration none, this code needs 0004. Run: toolcatalog db upgrade"
+        "The database is at migration none, this code needs 0006. Run: toolcatalog db upgrade"
     )
     upgrade.to_head(blank_url)
     upgrade.check(blank_url)

@@ -11,6 +11,7 @@ from flask import Flask
 import toolcatalog
 from toolcatalog import api, db, log
 from toolcatalog.api import access, browsers, context, measuring, warming
+from toolcatalog.api.catalog_gauges import CatalogGauges
 from toolcatalog.api.proxies import TrustedProxies
 from toolcatalog.api.shortcut import Shortcut
 from toolcatalog.cache.coherence import Coherence, News
@@ -31,7 +32,7 @@ from toolcatalog.settings import InvalidSetting, Settings
 
 _log = logging.getLogger(__name__)
 _KEY = "toolcatalog.background"
-# Those that may ask the database at once: who probes it, who reads changes, and who reads keys.
+# Those that may ask the database at once: who probes it, who reads changes, and who takes care of the process.
 _BACKGROUND_THREADS = 3
 
 
@@ -72,7 +73,11 @@ def create_app(settings: Settings) -> Flask:
     coherence = Coherence(cache, shared, lambda since: _read_news(background, since))
     folder = Folder(settings.tools_dir)
     keyring = access.Keyring(lambda: _load_keys(background), lambda: coherence.known().drops)
-    tasks = [lambda: measuring.update_gauges(app), warming.Warming(app).warm_sometimes]
+    tasks = [
+        lambda: measuring.update_gauges(app),
+        CatalogGauges(background).update,
+        warming.Warming(app).warm_sometimes,
+    ]
     caretaker = Caretaker(tasks if settings.auth == "off" else [*tasks, keyring.refresh])
     listener = Listener(settings.database_url, CHANNEL, coherence, database.outage, caretaker.wake)
     context.install(

@@ -6,6 +6,7 @@ arguments. `restore` has the way back.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
+import psycopg2
 from psycopg2 import extensions
 
 from toolcatalog.db import libpq_parameters, plain_connection
@@ -48,12 +50,14 @@ class Backup:
 def make(url: str, path: Path, say: Say) -> Backup:
     """Back a database up into a file, which only its owner may read; one of that name is replaced.
 
+    The database is told of it, so that the age of its last backup can be watched.
+
     Raises:
         DatabaseUnavailable: when the database cannot be reached, or cannot be read by the programs here.
     """
     with plain_connection(url, APPLICATION_NAME) as connection:
         folder = programs(connection.server_version)
-        _check_is_catalog(connection)
+        begun = _check_is_catalog(connection)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         partial.touch(mode=0o600, exist_ok=False)
@@ -65,14 +69,32 @@ def make(url: str, path: Path, say: Say) -> Backup:
         _sync(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+    _record(url, begun, say)
     return Backup(path, made.tables, made.script_bytes)
 
 
-def _check_is_catalog(connection: extensions.connection) -> None:
+def _check_is_catalog(connection: extensions.connection) -> dt.datetime:
+    """Return the server's time; raises when there is no catalog."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('catalog_state') IS NOT NULL")
-        if cursor.fetchone() != (True,):
-            raise DatabaseUnavailable(f"The database {connection.info.dbname} holds no catalog to back up.")
+        cursor.execute("SELECT to_regclass('catalog_state') IS NOT NULL, clock_timestamp()")
+        is_catalog, now = cursor.fetchone() or (False, None)
+    if not is_catalog:
+        raise DatabaseUnavailable(f"The database {connection.info.dbname} holds no catalog to back up.")
+    begun: dt.datetime = now
+    return begun
+
+
+def _record(url: str, begun: dt.datetime, say: Say) -> None:
+    """Record a backup in the database. One that cannot be recorded, as of a standby, is a good one still."""
+    try:
+        with plain_connection(url, APPLICATION_NAME) as connection, connection.cursor() as cursor:
+            cursor.execute("UPDATE catalog_state SET backed_up_at = greatest(backed_up_at, %s)", (begun,))
+    except psycopg2.Error as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        say(
+            f"Warning: the backup is good, but the database could not record it: {reason}. "
+            "Whoever watches the age of the last backup does not see this one."
+        )
 
 
 def _sync(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import select
 import time
@@ -27,8 +26,6 @@ from toolcatalog import metrics
 from toolcatalog.bulkhead import Bulkhead, refused
 from toolcatalog.core import json_text
 from toolcatalog.errors import ConcurrentChange, DatabaseUnavailable
-
-log = logging.getLogger(__name__)
 
 # A writer meets another one on the row of a tool (NOWAIT), on a unique index (both create it), or in a
 # circle of two imports.
@@ -56,7 +53,6 @@ _AWAY = ("08", "57P")
 # is found alike.
 _TRIGRAMS_SHARED = 0.2
 _RETRY_SECONDS = 1.0
-_LOG_EVERY_SECONDS = 60.0
 # A pooled connection that rested no longer than this is taken to be alive unless it has something to say.
 _TRUSTED_SECONDS = 1.0
 _LONGEST_ATTEMPT_SECONDS = 30.0
@@ -67,35 +63,23 @@ _MOST_PREPARED = 50
 class Outage:
     """Whether PostgreSQL is away. While it is, one attempt a second is let through; others fail at once.
 
-    The first attempt after a failure is made at once: it may have been one connection alone that was lost. It
-    is this that logs an outage: when it begins, every minute, and when it ends.
+    The first attempt after a failure is made at once: it may have been one connection alone that was lost.
     """
 
     def __init__(self) -> None:
         self._next_attempt: float | None = None
-        self._begun_at = 0.0
-        self._logged_at = 0.0
 
     @property
     def is_on(self) -> bool:
         """Whether the last attempt to reach PostgreSQL failed."""
         return self._next_attempt is not None
 
-    def begin(self, reason: object = "it gave no answer in time") -> None:
+    def begin(self) -> None:
         """Note that PostgreSQL could not be reached."""
-        now = time.monotonic()
-        if not self.is_on:
-            self._begun_at, self._logged_at = now, 0.0
-        elif now - self._logged_at > _LOG_EVERY_SECONDS:
-            self._logged_at = now
-            said = (str(reason).strip() or type(reason).__name__).splitlines()[0]
-            log.warning("PostgreSQL cannot be reached, trying again every second: %s", said)
-        self._next_attempt = now + (_RETRY_SECONDS if self.is_on else 0)
+        self._next_attempt = time.monotonic() + (_RETRY_SECONDS if self.is_on else 0)
 
     def end(self) -> None:
         """Note that PostgreSQL answered."""
-        if self.is_on and self._logged_at:
-            log.warning("PostgreSQL answers again, after %.0f s", time.monotonic() - self._begun_at)
         self._next_attempt = None
 
     def refuses(self) -> bool:
@@ -185,7 +169,7 @@ class Database:
                 "Another request is changing the same tool at this moment. Read it again and retry."
             )
         if _is_away(error):
-            self.outage.begin(error.orig)
+            self.outage.begin()
         return _unavailable() if isinstance(error, _UNAVAILABLE) else error
 
     def _hangs(self) -> bool:

@@ -42,6 +42,8 @@ _TOO_LITTLE_BYTES = 100_000_000
 _MANY_ROWS, _MANY_SCANS = 10_000, 1_000
 # File systems on which another machine's changes give no event.
 _WITHOUT_EVENTS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse.sshfs", "ceph", "lustre"}
+# As the alert on it has it: a nightly one, and two hours for it to be late.
+_BACKUP_SECONDS = 26 * 3600
 _INOTIFY = Path("/proc/sys/fs/inotify/max_user_watches")
 
 
@@ -178,6 +180,7 @@ def database(url: str, settings: Settings, service: dict[str, object] | None) ->
         if migrated.level == OK:
             yield from indexes(cursor)
             yield from revision(cursor, settings, service)
+            yield last_backup(cursor)
             if settings.auth != "off":
                 yield keys(cursor)
 
@@ -309,6 +312,20 @@ def revision(
         seen = "one of them watches the definitions" if leading else "none of them watches the definitions"
         advice = "Wait a second and look again; then see the service's log."
         yield Observation(OK if leading else WARNING, "reloader", seen, advice)
+
+
+def last_backup(cursor: extensions.cursor) -> Observation:
+    """Look how old the last backup is, by the database's own clock."""
+    (seconds,) = _row(
+        cursor, "SELECT extract(epoch FROM clock_timestamp() - backed_up_at)::float FROM catalog_state"
+    )
+    advice = (
+        "Back up every night: deploy/systemd/tool-catalog-backup.timer or deploy/cron/tool-catalog-backup."
+    )
+    if seconds is None:
+        return Observation(WARNING, "backup", "no `toolcatalog backup` has succeeded yet", advice)
+    level = WARNING if seconds > _BACKUP_SECONDS else OK
+    return Observation(level, "backup", f"the last one is {seconds / 3600:.1f} hours old", advice)
 
 
 def keys(cursor: extensions.cursor) -> Observation:

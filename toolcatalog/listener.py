@@ -20,6 +20,7 @@ from psycopg2 import extensions
 from toolcatalog.cache.coherence import Coherence
 from toolcatalog.cache.shared import State
 from toolcatalog.db import Outage, plain_connection
+from toolcatalog.log import LastingFault
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Listener:
         self.is_leaving: Callable[[], bool] = lambda: False
         self._revision = 0
         self._read_at: float | None = None
+        self._lost_for_long = LastingFault(log, "Hearing of changes needs the database")
         self._heard = threading.Condition()
         self._stopped = threading.Event()
         # Made when the thread is: workers must not share it.
@@ -112,8 +114,9 @@ class Listener:
     def _lost(self, error: psycopg2.Error) -> None:
         """Try again at once, and every second from then on: it may have been this connection alone."""
         if self._outage.is_on:
+            self._lost_for_long.note(error)
             self._stopped.wait(_POLL_SECONDS)
-        self._outage.begin(error)
+        self._outage.begin()
 
     def _listen(self, connection: extensions.connection) -> None:
         with connection.cursor() as cursor:
@@ -141,6 +144,7 @@ class Listener:
         else:
             self._coherence.tell(state)
         self._outage.end()
+        self._lost_for_long.end()
         self._read_at = time.monotonic()
         return self._coherence.known()
 

@@ -116,7 +116,17 @@ class Metrics:
         self.reload_seconds = self._histogram(
             "hot_reload_duration_seconds", "How long a reading of the folder took.", _RELOAD_SECONDS
         )
+        self.reload_errors = self._gauge(
+            "reload_errors", "Files of definitions that are wrong, as of the last reload.", "livemostrecent"
+        )
         self.revision = self._gauge("revision", "The last change that a worker has heard of.", "liveall")
+        # By the database, since a gauge without labels would be 0 from the start: a backup of this moment.
+        self.backup_age_seconds = self._gauge(
+            "backup_age_seconds",
+            "Seconds since the last `toolcatalog backup`; missing until there was one.",
+            "livemostrecent",
+            "database",
+        )
         self.uptime_seconds = self._gauge(
             "uptime_seconds", "Seconds since the service was started.", "livemax"
         )

@@ -16,6 +16,7 @@ from toolcatalog.settings import PROJECT_ROOT
 
 DEPLOY = PROJECT_ROOT / "deploy"
 UNIT = DEPLOY / "systemd" / "tool-catalog.service"
+BACKUP_UNIT = DEPLOY / "systemd" / "tool-catalog-backup.service"
 
 pytestmark = pytest.mark.slow
 
@@ -33,12 +34,15 @@ def run(*command: str | Path, **environment: str) -> str:
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     for unit in UNIT.parent.iterdir():
         here = unit.read_text().replace("/opt/tool-catalog/current/.venv/bin/python", sys.executable)
+        here = here.replace("/opt/tool-catalog/current/deploy", str(DEPLOY))
         (tmp_path / unit.name).write_text(here)
-    assert run("systemd-analyze", "verify", tmp_path / UNIT.name) == ""
+    for unit in UNIT.parent.iterdir():
+        assert run("systemd-analyze", "verify", tmp_path / unit.name) == ""
 
 
-def test_the_unit_is_hardened() -> None:
-    said = run("systemd-analyze", "security", "--offline=true", UNIT)
+@pytest.mark.parametrize("unit", [UNIT, BACKUP_UNIT], ids=lambda path: path.name)
+def test_the_unit_is_hardened(unit: Path) -> None:
+    said = run("systemd-analyze", "security", "--offline=true", unit)
     exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", said)[1])
     print(f"exposure {exposure}")
     assert exposure < 2.5
@@ -92,6 +96,6 @@ def test_nginx_takes_the_files(tmp_path: Path) -> None:
 
 
 def test_bash_takes_the_scripts() -> None:
-    for script in (PROJECT_ROOT / "scripts").glob("*.sh"):
+    for script in (*(PROJECT_ROOT / "scripts").glob("*.sh"), DEPLOY / "tool-catalog-backup"):
         assert run("bash", "-n", script) == ""
         assert run("shellcheck", script) == ""

@@ -6,6 +6,7 @@ They are run in order, on a Debian machine of the test's own: the runbook operat
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -91,6 +92,18 @@ def run(machine: Machine, document: Path, step: Step) -> None:
     place = f"{document.name}:{step.line}"
     print(f"{place} {time.monotonic() - begun:.1f} s: {step.command.splitlines()[0][:90]}")
     assert step.is_met_by(printed), f"{place}\n$ {step.command}\n{printed}\nand not\n{step.expected}"
+
+
+@pytest.mark.parametrize("document", [GUIDE, RUNBOOK], ids=lambda path: path.name)
+def test_jq_passes_over_lines_of_the_log_that_are_no_json(document: Path) -> None:
+    """Supervisor and gunicorn write into the same file; on a machine of tests they may not have yet."""
+    reading = [
+        step for step in steps(document.read_text()) if re.search(r"\.log\b.*jq|jq.*\.log\b", step.command)
+    ]
+    assert reading
+    assert [
+        step.line for step in reading if "--raw-input" not in step.command or "fromjson?" not in step.command
+    ] == []
 
 
 def test_few_commands_are_not_run_and_each_has_a_reason() -> None:

@@ -18,19 +18,10 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle, Wedge
 
-from tests.cluster import Host, eventually, running_host, running_postgres
+from tests.cluster import Host, running_host, running_postgres
 from tests.conftest import tool
-from tests.monitoring.test_alerting import (
-    WINDOW,
-    Prometheus,
-    Receiver,
-    program,
-    running,
-    shortened,
-    write_files,
-)
+from tests.monitoring.prometheus import JOB, Asked, monitoring, shortened
 from tests.monitoring.test_files import PANELS
-from tests.service.conftest import free_port
 from toolcatalog.settings import PROJECT_ROOT
 
 SECONDS = 120
@@ -49,15 +40,9 @@ def main() -> None:
             (tools_dir / f"{number}.yaml").write_text(yaml.safe_dump(tool(f"tool-{number}")))
         postgres = stack.enter_context(running_postgres())
         host = stack.enter_context(running_host(postgres.url, tools_dir, folder / "host.txt", WORKERS="4"))
-        port = free_port()
-        write_files(folder, host, free_port(), Receiver())
-        command = [program("prometheus"), "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb",
-                   f"--web.listen-address=127.0.0.1:{port}"]  # fmt: skip
-        stack.enter_context(running(command, folder))
-        prometheus = Prometheus(port)
-        eventually(prometheus.is_ready)
+        watched = stack.enter_context(monitoring(folder, {JOB: [f"127.0.0.1:{host.port}"]}))
         make_traffic(host, tools_dir)
-        draw(prometheus)
+        draw(watched.prometheus)
     print(f"Wrote {PICTURE.relative_to(PROJECT_ROOT)}")
 
 
@@ -93,7 +78,7 @@ def read(host: Host, seed: int, ended: threading.Event) -> None:
         time.sleep(random_.random() * 0.05)
 
 
-def draw(prometheus: Prometheus) -> None:
+def draw(prometheus: Asked) -> None:
     """Draw all panels, each where the dashboard has it."""
     mpl.rcParams |= {"text.color": TEXT, "axes.labelcolor": TEXT, "xtick.color": FAINT, "ytick.color": FAINT}
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in PANELS)
@@ -115,11 +100,11 @@ def draw(prometheus: Prometheus) -> None:
     figure.savefig(PICTURE, dpi=75, facecolor=BACKGROUND)
 
 
-def found(prometheus: Prometheus, panel: dict[str, Any]) -> list[Series]:
+def found(prometheus: Asked, panel: dict[str, Any]) -> list[Series]:
     """Run the queries of a panel over the time of the traffic."""
     now, series = time.time(), []
     for target in panel["targets"]:
-        expression = target["expr"].replace("$job", "tool-catalog").replace("$__rate_interval", WINDOW)
+        expression = target["expr"].replace("$job", JOB).replace("$__rate_interval", "5m")
         asked = f"query={quote(shortened(expression))}&start={now - SECONDS + 5}&end={now}&step=1"
         for one in prometheus.get(f"/api/v1/query_range?{asked}")["data"]["result"]:
             labels = one["metric"]
@@ -151,13 +136,23 @@ def unit_of(panel: dict[str, Any], legend: str) -> tuple[str, bool]:
     return panel["fieldConfig"]["defaults"]["unit"], False
 
 
+def fixed_colour(panel: dict[str, Any], legend: str) -> str | None:
+    """Return the colour that the dashboard gives a series of this name; None where Grafana chooses."""
+    for override in panel["fieldConfig"]["overrides"]:
+        if override["matcher"] == {"id": "byName", "options": legend}:
+            for one in override["properties"]:
+                if one["id"] == "color":
+                    return str(one["value"]["fixedColor"])
+    return None
+
+
 def draw_series(axes: Axes, panel: dict[str, Any], series: list[Series]) -> None:
     right = axes.twinx()
     rows = []
     for number, (legend, at, values) in enumerate(series):
         unit, is_right = unit_of(panel, legend)
+        colour = fixed_colour(panel, legend) or COLOURS[number % len(COLOURS)]
         clean = [value if value == value else 0.0 for value in values]
-        colour = COLOURS[number % len(COLOURS)]
         (right if is_right else axes).plot(at, values, color=colour, linewidth=1.5)
         figures = (clean[-1], sum(clean) / len(clean), max(clean))
         rows.append((colour, [legend[:34], *(written(value, unit) for value in figures)]))
@@ -189,7 +184,8 @@ def draw_stat(axes: Axes, panel: dict[str, Any], series: list[Series]) -> None:
     axes.axis("off")
     axes.set(xlim=(0, len(series)), ylim=(0, 1))
     for number, (legend, _, values) in enumerate(series):
-        axes.add_patch(Rectangle((number + 0.02, 0.02), 0.96, 0.96, facecolor=COLOURS[2]))
+        colour = colour_of(steps_of(panel, number), values[-1])
+        axes.add_patch(Rectangle((number + 0.02, 0.02), 0.96, 0.96, facecolor=colour))
         text = {"System Health": "UP" if values[-1] else "DOWN"}.get(panel["title"], f"{values[-1]:.0f}")
         text = (
             "running"
@@ -204,6 +200,21 @@ def draw_stat(axes: Axes, panel: dict[str, Any], series: list[Series]) -> None:
         axes.text(number + 0.5, 0.22, legend, ha="center", va="center", fontsize=11, color="white")
 
 
+def steps_of(panel: dict[str, Any], number: int) -> list[dict[str, Any]]:
+    """Return the thresholds of a panel's query: its own where it has such, else the panel's."""
+    reference = panel["targets"][min(number, len(panel["targets"]) - 1)]["refId"]
+    for override in panel["fieldConfig"]["overrides"]:
+        if override["matcher"] == {"id": "byFrameRefID", "options": reference}:
+            properties = {one["id"]: one["value"] for one in override["properties"]}
+            return list(properties["thresholds"]["steps"])
+    return list(panel["fieldConfig"]["defaults"]["thresholds"]["steps"])
+
+
+def colour_of(steps: list[dict[str, Any]], value: float) -> str:
+    """Return the colour that a value has by these thresholds."""
+    return [str(step["color"]) for step in steps if step["value"] is None or value >= step["value"]][-1]
+
+
 def draw_gauge(axes: Axes, panel: dict[str, Any], series: list[Series]) -> None:
     axes.axis("off")
     axes.set(xlim=(-1.15, 1.15), ylim=(-0.25, 1.1), aspect="equal")
@@ -214,7 +225,7 @@ def draw_gauge(axes: Axes, panel: dict[str, Any], series: list[Series]) -> None:
         axes.add_patch(
             Wedge((0, 0), 1.1, 180 - 180 * high, 180 - 180 * low, width=0.06, facecolor=step["color"])
         )
-    colour = [step["color"] for step in steps if value >= (step["value"] or 0)][-1]
+    colour = colour_of(steps, value)
     axes.add_patch(Wedge((0, 0), 1.0, 0, 180, width=0.28, facecolor="#2c2f36"))
     axes.add_patch(Wedge((0, 0), 1.0, 180 - 180 * value, 180, width=0.28, facecolor=colour))
     axes.text(0, 0.08, f"{value:.1%}", ha="center", fontsize=24, weight="bold", color=colour)

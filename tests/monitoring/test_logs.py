@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -83,3 +84,22 @@ def test_a_start_shows_the_settings_and_no_secret(
     else:
         assert "A worker starts" in host.said()
         assert f"POST {TOOLS} 201 in " in host.said()
+
+
+def test_an_outage_is_a_line_when_it_begins_and_one_when_it_has_ended(
+    start_host: StartHost, postgres: Postgres
+) -> None:
+    host = start_host(WORKERS="2", LOG_FORMAT="json")
+
+    def said() -> list[tuple[int, str]]:
+        found = [one for one in lines(host) if "for watching the definitions" in one["message"]]
+        return sorted((one["worker"], one["level"]) for one in found)
+
+    postgres.stop()
+    time.sleep(5)  # in which each of them tries five times
+    during = said()
+    postgres.start()
+    workers = host.workers()
+    assert during == [(worker, "WARNING") for worker in workers]
+    ended = sorted((worker, level) for worker in workers for level in ("INFO", "WARNING"))
+    eventually(lambda: said() == ended)

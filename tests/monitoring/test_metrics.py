@@ -7,14 +7,17 @@ import string
 import threading
 import time
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.cluster import Client, Host, eventually, kill
+from tests.cluster import Client, Host, Postgres, eventually, kill
 from tests.coherence.conftest import StartHost
 from tests.conftest import tool
 from toolcatalog import metrics
+from toolcatalog.db import plain_connection
 
 TOOLS = "/api/v1/tools"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -224,3 +227,49 @@ def test_what_nobody_asked_for_is_no_hit_and_no_miss(host: Host) -> None:
         client.get(f"{TOOLS}/tool-1")
     found = scrape(client)
     assert total(found, "cache_hits_total") + total(found, "cache_misses_total") == 3
+
+
+def test_the_age_of_the_last_backup_is_missing_until_there_was_one_and_rises_then(
+    start_host: StartHost, postgres: Postgres
+) -> None:
+    before = start_host(WORKERS="2")
+    assert total(scrape(before.client()), "database_up") == 1
+    assert "tool_catalog_backup_age_seconds{" not in before.client().get("/metrics").body.decode()
+    with plain_connection(postgres.url, "test") as connection, connection.cursor() as cursor:
+        cursor.execute("UPDATE catalog_state SET backed_up_at = now() - interval '2 hours'")
+    host = start_host(WORKERS="2")  # one that runs looks every half a minute
+    eventually(lambda: total(scrape(host.client()), "backup_age_seconds", database="for_one_test") >= 7_200)
+    first = total(scrape(host.client()), "backup_age_seconds")
+    assert first < 7_260
+    eventually(lambda: total(scrape(host.client()), "backup_age_seconds") > first + 1)
+
+
+def test_wrong_files_are_counted_until_they_are_mended_by_whichever_worker(
+    start_host: StartHost, tools_dir: Path
+) -> None:
+    (tools_dir / "good.yaml").write_text(yaml.safe_dump(tool("good")))
+    wrong = [tools_dir / "a.yaml", tools_dir / "b.yaml"]
+    for path in wrong:
+        path.write_text("tool_name: [")
+    host = start_host(WORKERS="2")
+    other = start_host(WORKERS="1")  # whose workers read no file: the other host's do
+    for each in (host, other):
+        eventually(lambda each=each: total(scrape(each.client()), "reload_errors") == 2)
+    wrong[0].unlink()
+    eventually(lambda: total(scrape(host.client()), "reload_errors") == 1)
+    wrong[1].write_text(yaml.safe_dump(tool("b")))
+    eventually(lambda: total(scrape(host.client()), "reload_errors") == 0)
+
+
+def test_a_worker_that_reaches_no_database_says_so(start_host: StartHost, postgres: Postgres) -> None:
+    host = start_host(WORKERS="2")
+    clients = host.clients_of_all_workers()
+    assert [total(scrape(client), "database_up") for client in clients] == [1, 1]
+    postgres.stop()
+    try:
+        for client in clients:
+            eventually(lambda client=client: total(scrape(client), "database_up") == 0)
+    finally:
+        postgres.start()
+    for client in clients:
+        eventually(lambda client=client: total(scrape(client), "database_up") == 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -202,3 +203,52 @@ def test_passwords_are_in_the_environment_and_not_among_the_arguments() -> None:
     assert "s3cret" not in " ".join(map(str, arguments))
     assert given["PGPASSWORD"] == "s3cret"
     assert "host=one,two " in str(arguments[-1])
+
+
+def backed_up_at(url: str) -> dt.datetime | None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        found: dt.datetime | None = connection.scalar(text("SELECT backed_up_at FROM catalog_state"))
+    engine.dispose()
+    return found
+
+
+def test_the_database_knows_since_when_a_backup_shows_it(run: Run, database_url: str, tmp_path: Path) -> None:
+    assert backed_up_at(database_url) is None
+    before = dt.datetime.now(dt.UTC)
+    code, _, err = run("backup", str(tmp_path / "catalog.dump"))
+    assert (code, "Warning" in err) == (0, False), err
+    first = backed_up_at(database_url)
+    assert first is not None
+    assert abs((first - before).total_seconds()) < 5
+    code, _, _ = run("backup", str(tmp_path / "no" / "such" / "folder.dump"))
+    assert (code, backed_up_at(database_url)) == (2, first)
+
+
+@pytest.fixture
+def reader(database_url: str) -> Iterator[str]:
+    """The catalog by a role that may only read it."""
+    url = make_url(database_url)
+    name = f"reader_of_{url.database}"
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE ROLE {name} LOGIN"))
+        for what in ("TABLES", "SEQUENCES"):
+            connection.execute(text(f"GRANT SELECT ON ALL {what} IN SCHEMA public TO {name}"))
+        yield url.set(username=name, password="any").render_as_string(hide_password=False)
+        connection.execute(text(f"DROP OWNED BY {name}"))
+        connection.execute(text(f"DROP ROLE {name}"))
+    engine.dispose()
+
+
+def test_a_backup_that_the_database_cannot_record_is_a_good_one_with_a_warning(
+    run: Run, reader: str, database_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "catalog.dump"
+    code, out, err = run("backup", str(path), DATABASE_URL=reader)
+    assert (code, out) == (0, f"{path}: {path.stat().st_size} bytes, {_TABLES} tables.\n")
+    assert err.splitlines()[-1] == (
+        "Warning: the backup is good, but the database could not record it: permission denied for table "
+        "catalog_state. Whoever watches the age of the last backup does not see this one."
+    )
+    assert backed_up_at(database_url) is None

@@ -188,7 +188,7 @@ def test_a_database_without_the_schema_says_what_to_run(run: Run, server_url: st
             code, _, err = run(*arguments, DATABASE_URL=bare, PORT=str(free_port()))
             assert (code, err) == (
                 3,
-                "toolcatalog: The database is at migration none, this code needs 0004. "
+                "toolcatalog: The database is at migration none, this code needs 0006. "
                 "Run: toolcatalog db upgrade\n",
             )
         assert run("db", "upgrade", DATABASE_URL=bare)[:2] == (0, "The database is up to date.\n")

@@ -52,12 +52,27 @@ def executed(url: str, *statements: str) -> None:
 def test_where_nothing_is_wrong_nothing_is_a_problem(examine: Any) -> None:
     code, lines = examine()
     assert code == 0, lines
-    assert {check: line.split()[0] for check, line in lines.items() if check != "disk"} == dict.fromkeys(
+    here = {check: line.split()[0] for check, line in lines.items() if check not in ("disk", "backup")}
+    assert here == dict.fromkeys(
         ("settings", "auth", "port", "definitions", "watching", "database", "clock", "connections",
          "migrations", "indexes", "revision", "listener"), "ok",
     )  # fmt: skip
     assert lines["definitions"].startswith("ok 1 files in ")
     assert lines["revision"] == "ok the catalog is at revision 0, with 0 changes, the last of them 0"
+
+
+def test_a_backup_that_is_missing_or_old_is_a_warning(
+    examine: Any, run: Run, tmp_path: Path, database_url: str
+) -> None:
+    code, lines = examine()
+    assert code == 0
+    assert lines["backup"].startswith(
+        "warning no `toolcatalog backup` has succeeded yet. Back up every night: "
+    )
+    run("backup", str(tmp_path / "catalog.dump"))
+    assert examine()[1]["backup"] == "ok the last one is 0.0 hours old"
+    executed(database_url, "UPDATE catalog_state SET backed_up_at = now() - interval '27 hours'")
+    assert examine()[1]["backup"].startswith("warning the last one is 27.0 hours old. Back up every night: ")
 
 
 def test_a_running_service_is_recognised(service: Service) -> None:
@@ -116,7 +131,7 @@ def test_migrations_that_are_missing_are_a_problem(examine: Any, database_url: s
     try:
         code, lines = examine()
     finally:
-        executed(database_url, "UPDATE alembic_version SET version_num = '0004'")
+        executed(database_url, "UPDATE alembic_version SET version_num = '0006'")
     assert (code, "Run: toolcatalog db upgrade" in lines["migrations"]) == (1, True)
 
 

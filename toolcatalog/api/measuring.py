@@ -98,6 +98,7 @@ def note_reload(outcome: Reload) -> None:
             ", ".join(f"{count} {kind}" for kind, count in counts.items()),
             extra={"trigger": outcome.trigger, "result": outcome.result, "errors": outcome.errors[:10]},
         )
+    metrics.current().reload_errors.set(len({error["file"] for error in outcome.errors}))
     metrics.current().count_reload(
         outcome.trigger,
         outcome.result,

@@ -55,7 +55,8 @@ class Change(Base):
 class CatalogState(Base):
     """The one row that holds the revision of the last change. Its lock puts commits in revision order.
 
-    `drops` counts how often all caches were to be dropped.
+    `drops` counts how often all caches were to be dropped. `backed_up_at` is the moment that the last
+    backup shows, as far as the database was told of it.
     """
 
     __tablename__ = "catalog_state"
@@ -64,3 +65,4 @@ class CatalogState(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     revision: Mapped[int] = mapped_column(BigInteger)
     drops: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    backed_up_at: Mapped[dt.datetime | None] = mapped_column(DateTime(timezone=True))

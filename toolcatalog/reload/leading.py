@@ -17,6 +17,7 @@ from psycopg2 import extensions
 
 from toolcatalog.db import plain_connection
 from toolcatalog.errors import CatalogError
+from toolcatalog.log import LastingFault
 from toolcatalog.reload.watching import Watcher
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Reloader:
         self._watcher = watcher
         self._reload = reload
         self._stopped = threading.Event()
+        self._unreachable = LastingFault(log, "No connection for watching the definitions")
+        self._refused = LastingFault(log, "The definitions could not be reloaded")
         self._thread = threading.Thread(target=self._run, name="toolcatalog-reloader", daemon=True)
 
     def start(self) -> None:
@@ -56,10 +59,11 @@ class Reloader:
         while not self._stopped.is_set():
             try:
                 with plain_connection(self._url, name) as connection:
+                    self._unreachable.end()
                     self._wait_for_lock(connection)
                     self._lead(connection)
             except psycopg2.Error as error:
-                log.info("No connection for watching the definitions, trying again: %s", str(error).strip())
+                self._unreachable.note(error)
                 self._stopped.wait(_TRY_SECONDS)
             finally:
                 self._watcher.stop()
@@ -89,10 +93,12 @@ class Reloader:
         try:
             self._reload(trigger)
         except CatalogError as error:
-            log.warning("The definitions could not be reloaded, trying again: %s", error)
+            self._refused.note(error)
             return False
         except Exception:
             log.exception("The definitions could not be reloaded; a change of a file will be tried again")
+        else:
+            self._refused.end()
         return True
 
 
