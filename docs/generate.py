@@ -75,7 +75,8 @@ def _operation(
         for one in parameters:
             yield f"| `{one['name']}` | {one['in']} | {_described(one)} |"
     if "requestBody" in operation:
-        types = ", ".join(f"`{name}`" for name in operation["requestBody"]["content"])
+        body = operation["requestBody"]
+        types = ", ".join(f"`{name}`" for name in [*body["content"], *body.get("x-also-accepts", [])])
         yield from ("", f"Body: {types}.")
     yield from ("", f"Answers: {', '.join(sorted(operation['responses']))}.")
 

@@ -17,15 +17,20 @@ from toolcatalog.api.problems import as_errors
 from toolcatalog.api.tools import Query
 from toolcatalog.core import definition as definitions
 from toolcatalog.core import json_text
-from toolcatalog.schemas.answers import listed, ref, shape
 from toolcatalog.schemas.queries import ExportBody, ExportQuery, ImportQuery, ToolQuery
+from toolcatalog.schemas.shapes import listed, ref
 from toolcatalog.services import exports, imports, tools
 from toolcatalog.services.changes import current_revision
 from toolcatalog.services.imports import Result
 from toolcatalog.services.tools import Reference
 from toolcatalog.sources.writing import yaml_texts
 
-blueprint = Blueprint("exchange", __name__, url_prefix="/api/v1/tools")
+blueprint = Blueprint(
+    "exchange",
+    __name__,
+    url_prefix="/api/v1/tools",
+    description="Definitions in and out: validated, imported, exported.",
+)
 
 _ONE_OR_MANY = {"anyOf": [ref("ToolDefinition"), listed(ref("ToolDefinition"))]}
 _YAML = "application/yaml"
@@ -41,7 +46,11 @@ _YAML = "application/yaml"
     scope="read",
 )
 def validate_definition() -> Response:
-    """Say what is wrong or doubtful with a definition; changes nothing."""
+    """Say what is wrong or doubtful with a definition; changes nothing.
+
+    The answer is 200 also for a definition that is not valid, and says so in `valid`. The body may be
+    YAML too.
+    """
     item = bodies.one_item()
     return answer(
         {
@@ -57,7 +66,10 @@ def validate_definition() -> Response:
     answers=ref("Validation"), scope="read",
 )  # fmt: skip
 def validate_change(query: Query, reference: str) -> Response:
-    """Say what a PUT of the fields given would make wrong or doubtful; without a body, what is so now."""
+    """Say what a PUT of the fields given would make wrong or doubtful; without a body, what is so now.
+
+    The answer is 200 also when the result would not be valid, and says so in `valid`.
+    """
     body = bodies.optional_json_object()
     with reading() as connection:
         row = tools.get(connection, Reference.parse(reference), query.get("version"))
@@ -79,7 +91,12 @@ def validate_change(query: Query, reference: str) -> Response:
     problems=(409,),
 )  # fmt: skip
 def import_tools(query: Query) -> Response:
-    """Take in definitions, one or many, as YAML or JSON: all or nothing, or `partial` each for itself."""
+    """Take in definitions, one or many, as YAML or JSON: all or nothing, or `partial` each for itself.
+
+    What is there and the same is left as it is; what differs is refused unless `overwrite` is set. An
+    import of nothing is good, and does nothing. The body may be YAML too, with a document for each
+    definition.
+    """
     items = bodies.items()
     with changing() as journal:
         results = list(
@@ -119,23 +136,24 @@ _EXPORT: dict[str, Any] = {
 
 @operation(blueprint, "GET", "/export", query=ExportQuery, problems=(404,), **_EXPORT)
 def export_tools(query: Query) -> Response:
-    """Give out the latest definitions as they go back in: of all tools, or of named ones."""
+    """Give out the latest definitions as they go back in: of all tools, or of named ones.
+
+    The definitions come in the order of the names, from one snapshot. An import takes the answer as it
+    is. Ask for `format=json` where YAML cannot be read.
+    """
     return _export(query.get("names"), query["format"])
 
 
 @operation(
     blueprint, "POST", "/export", scope="read", problems=(404,),
-    body=shape(
-        {
-            "names": listed({"type": "string", "minLength": 1, "maxLength": 100}) | {"maxItems": 10_000},
-            "format": {"enum": ["yaml", "json"]},
-        },
-        optional=("names", "format"),
-    ),
+    body=ref("Export"),
     **_EXPORT,
 )  # fmt: skip
 def export_named_tools() -> Response:
-    """Give out the latest definitions of many named tools."""
+    """Give out the latest definitions of many named tools.
+
+    As a GET, for more names than a URL can hold, and for names with commas.
+    """
     body = ExportBody().load(bodies.json_object())
     return _export(body.get("names"), body["format"])
 

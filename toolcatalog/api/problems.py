@@ -12,6 +12,7 @@ from flask_smorest import Api
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from toolcatalog import errors
+from toolcatalog.api.answers import answer
 from toolcatalog.core import json_text
 from toolcatalog.errors import CatalogError, Finding, dotted
 
@@ -63,6 +64,16 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest has no types
 
     # Each operation says which problems it may answer; a default of another shape would be wrong twice.
     DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_responses(self) -> None:
+        """Leave out flask-smorest's own shape of errors, which nothing here has."""
+
+    def _register_pagination_header(self) -> None:
+        """Leave out flask-smorest's own way of paging."""
+
+    def _openapi_json(self) -> Response:
+        """Answer the document, with its ETag as all reads."""
+        return answer(self.spec.to_dict())
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer an error of Flask, of webargs (its `data`), or one that nobody foresaw."""

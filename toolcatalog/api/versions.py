@@ -17,17 +17,22 @@ from toolcatalog.api.tools import Query, answer_version
 from toolcatalog.cache.dependence import OnTool
 from toolcatalog.cache.store import Answer
 from toolcatalog.core.merge import difference
-from toolcatalog.schemas.answers import listed, ref
 from toolcatalog.schemas.queries import DifferenceQuery, HistoryQuery, ReadQuery
+from toolcatalog.schemas.shapes import listed, ref
 from toolcatalog.services import changes, rows, tools
 from toolcatalog.services.tools import Reference
 
-blueprint = Blueprint("versions", __name__, url_prefix="/api/v1/tools/<reference>")
+blueprint = Blueprint(
+    "versions", __name__, url_prefix="/api/v1/tools/<reference>", description="A tool over time."
+)
 
 
 @operation(blueprint, "GET", "/versions", query=ReadQuery, answers=listed(ref("Tool")))
 def list_versions(query: Query, reference: str) -> Response:
-    """List the versions of a tool, the newest first."""
+    """List the versions of a tool, the newest first.
+
+    Retired versions are left out. Versions are ordered by PEP 440 or semver where they parse as one.
+    """
 
     def read(connection: Connection) -> tuple[int, Any]:
         found = tools.list_versions(connection, Reference.parse(reference))
@@ -38,13 +43,19 @@ def list_versions(query: Query, reference: str) -> Response:
 
 @operation(blueprint, "GET", "/versions/<version>", query=ReadQuery, answers=ref("Tool"))
 def get_version(query: Query, reference: str, version: str) -> Response:
-    """Return one version of a tool."""
+    """Return one version of a tool.
+
+    As the tool itself with the parameter `version`.
+    """
     return answer_version(Reference.parse(reference), version, query)
 
 
 @operation(blueprint, "GET", "/history", query=HistoryQuery, answers=listed(ref("Change")))
 def get_history(query: Query, reference: str) -> Response:
-    """List who changed a tool, when, and how, the newest change first; also of a retired tool."""
+    """List who changed a tool, when, and how, the newest change first; also of a retired tool.
+
+    Each change has the definition before and after. `before` gives the next, older page.
+    """
 
     def read(connection: Connection) -> tuple[int, Any]:
         tool = tools.get_identity(connection, Reference.parse(reference))
@@ -56,7 +67,10 @@ def get_history(query: Query, reference: str) -> Response:
 
 @operation(blueprint, "GET", "/diff", query=DifferenceQuery, answers=ref("Difference"))
 def get_difference(query: Query, reference: str) -> Response:
-    """List what differs between two versions."""
+    """List what differs between two versions.
+
+    Maps are compared field by field, lists as a whole.
+    """
 
     def read(connection: Connection) -> tuple[int, Any]:
         old, new = (
