@@ -15,7 +15,7 @@ from toolcatalog.app import create_app
 Schema = dict[str, Any]
 Place = tuple[str, ...]
 
-METHODS = {"get", "put", "post", "delete", "patch"}
+METHODS = ("get", "put", "post", "delete", "patch")
 
 
 def _document() -> Schema:
@@ -30,8 +30,7 @@ COMPONENTS: dict[str, Schema] = DOCUMENT["components"]["schemas"]
 
 def operations() -> Iterator[tuple[Place, Schema]]:
     for path, item in DOCUMENT["paths"].items():
-        for method in METHODS & item.keys():
-            yield (path, method), item[method]
+        yield from (((path, method), item[method]) for method in METHODS if method in item)
 
 
 def parameters() -> Iterator[tuple[Place, Schema]]:

@@ -80,9 +80,10 @@ class StrictSchema(ma.Schema):
 
     def handle_error(self, error: ma.ValidationError, data: Any, **_: Any) -> None:
         """Name the parameter that an unknown one was probably meant to be."""
+        known = sorted(field.data_key or name for name, field in self.fields.items())
         for name, messages in error.messages_dict.items():
             if messages == [self.error_messages["unknown"]]:
-                messages[:] = [f"is not a parameter here; {nearest(str(name), sorted(self.fields))}"]
+                messages[:] = [f"is not a parameter here; {nearest(str(name), known)}"]
 
 
 class QuerySchema(StrictSchema):
