@@ -6,6 +6,7 @@ proxy in front (deploy/nginx) does the same; whoever has none is not helpless.
 
 from __future__ import annotations
 
+import secrets
 import socket
 import time
 from collections import deque
@@ -14,8 +15,11 @@ from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+from gunicorn import util
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
+
+from toolcatalog import refusals
 
 # From the first byte, or from the connection's first moment, to the end of the header.
 HEADER_SECONDS = 10.0
@@ -88,6 +92,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return super().handle_request(req, conn)
         finally:
             self._bodies.pop(conn, None)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer what is no request, or failed outside the application, as the application answers errors."""
+        request_id = secrets.token_hex(16)
+        log = self.log.exception if refusals.refusal_of(exc) is refusals.FAILURE else self.log.warning
+        who = addr[0] if addr else "unix"
+        log("A request of %s was refused: %s", who, exc, extra={"request_id": request_id})
+        with suppress(OSError):  # the client may be gone
+            util.write_nonblock(client, refusals.response(exc, request_id))
 
 
 def _peek(sock: socket.socket) -> bytes | None:

@@ -35,20 +35,25 @@ DOCS = "/api/v1/docs"
 
 def problem(status: int, code: str, detail: str, findings: Sequence[Finding] = ()) -> Response:
     """Make a problem document (RFC 9457, section 3)."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": int(status),
-        "code": code,
-        "detail": detail,
-        "request_id": g.request_id,
-    }
+    body = problem_document(status, code, detail, g.request_id)
     if findings:
         body["errors"] = as_errors(findings)
     response = Response(json_text.dumps(body), status=status, mimetype="application/problem+json")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
+
+
+def problem_document(status: int, code: str, detail: str, request_id: str) -> dict[str, Any]:
+    """Return what every problem document has."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        "request_id": request_id,
+    }
 
 
 def as_errors(findings: Iterable[Finding]) -> list[dict[str, Any]]:
