@@ -152,6 +152,20 @@ def test_what_comes_out_goes_back_in_unchanged(client: FlaskClient, format_: str
     assert client.get(TOOLS).json == before
 
 
+@pytest.mark.parametrize("format_", ["yaml", "json"])
+def test_an_export_of_nothing_is_an_import_of_nothing(client: FlaskClient, format_: str) -> None:
+    exported = client.get(f"{TOOLS}/export?format={format_}", buffered=True)
+    response = client.post(f"{TOOLS}/import", data=exported.data, content_type=exported.content_type)
+    assert (response.status_code, response.json) == (
+        200,
+        {"created": 0, "updated": 0, "unchanged": 0, "failed": 0, "dry_run": False, "results": []},
+    )
+    for nothing in (b"", b"  \n", b"---\n", b"# none yet\n"):
+        response = client.post(f"{TOOLS}/import", data=nothing, content_type=YAML)
+        assert (response.status_code, response.json["results"]) == (200, [])
+    assert client.post(f"{TOOLS}/import", data=b"", content_type="application/json").status_code == 400
+
+
 def test_an_export_of_named_tools(client: FlaskClient) -> None:
     for name in ("a", "b", "c,d"):
         made(client, tool_name=name)

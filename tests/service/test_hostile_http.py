@@ -70,6 +70,27 @@ def test_another_content_type_is_415(service: Service, session: requests.Session
     assert "Content-Type: application/json" in problem["detail"]
 
 
+@pytest.mark.parametrize("path", [TOOLS, f"{TOOLS}/import", f"{TOOLS}/validate", f"{TOOLS}/export"])
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "identity, gzip"])
+def test_an_encoded_body_is_415_and_says_how_to_send_it(
+    service: Service, session: requests.Session, path: str, coding: str
+) -> None:
+    body = gzip.compress(json.dumps(tool()).encode())
+    for content_type in ("application/json", "application/yaml"):
+        headers = {"Content-Type": content_type, "Content-Encoding": coding}
+        response = session.post(f"{service.url}{path}", data=body, headers=headers, timeout=20)
+        assert response.status_code == 415
+        if content_type == "application/json":
+            assert response.headers["Accept-Encoding"] == "identity"
+            assert response.json()["detail"] == (
+                f"The body is encoded as {coding}. Send it as it is, without Content-Encoding."
+            )
+    plain = session.post(
+        f"{service.url}{TOOLS}/validate", json=tool(), headers={"Content-Encoding": "Identity"}, timeout=20
+    )
+    assert plain.json()["valid"] is True
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 def test_ten_megabytes_are_refused(service: Service, session: requests.Session, *, chunked: bool) -> None:
     body = json.dumps(tool(description="x" * 10_000_000)).encode()
