@@ -23,6 +23,7 @@ from toolcatalog.api import (
     tools,
     versions,
 )
+from toolcatalog.api.answers import leave_out_type_of_nothing
 from toolcatalog.errors import CatalogError
 from toolcatalog.schemas import answers
 
@@ -85,6 +86,7 @@ def register(app: Flask, *, auth: str) -> None:
     app.register_error_handler(CatalogError, problems.answer_catalog_error)
     app.register_error_handler(ValidationError, _answer_body_error)
     app.add_url_rule("/", "start", _start)
+    app.after_request(leave_out_type_of_nothing)
 
 
 def _start() -> WerkzeugResponse:

@@ -67,6 +67,9 @@ _IF_NONE_MATCH = {
     "schema": {"type": "string"},
     "description": "the ETag of an earlier answer; 304 when it still holds",
 }
+_IF_NONE_MATCH_OF_CHANGE = _IF_NONE_MATCH | {
+    "description": "412 when the tool has this ETag; `*` when there is such a tool at all",
+}
 _PATH_PARAMETERS = {
     "reference": "the number or the name of a tool",
     "name": "the name of a tool",
@@ -148,7 +151,9 @@ def operation(
             # Beside the JSON types they would be a warning to generators of clients, which write no YAML.
             **({"x-also-accepts": list(YAML_TYPES)} if yaml else {}),
         }
-    request_headers = [*([_IF_MATCH] if conditional else []), *([_IF_NONE_MATCH] if is_read else [])]
+    request_headers = (
+        [_IF_MATCH, _IF_NONE_MATCH_OF_CHANGE] if conditional else [_IF_NONE_MATCH] if is_read else []
+    )
 
     def decorator(view: View) -> View:
         documented["operationId"] = view.__name__
