@@ -94,6 +94,28 @@ def test_every_component_is_used_and_every_reference_has_one() -> None:
     assert referred == set(COMPONENTS)
 
 
+def test_every_list_says_how_long_it_is() -> None:
+    lists = {
+        place
+        for place, operation in operations()
+        for answer in operation["responses"].get("200", {}).get("content", {}).values()
+        if answer["schema"].get("type") == "array"
+    }
+    counted = {place[:2] for place, _ in headers() if place[2:] == ("200", "X-Total-Count")}
+    assert len(counted) == 9
+    # An export is read to its end, and sent while it is read.
+    assert lists - counted == {("/api/v1/tools/export", "get"), ("/api/v1/tools/export", "post")}
+
+
+def test_every_read_has_a_tag() -> None:
+    without = {
+        place
+        for place, operation in operations()
+        if place[1] == "get" and "ETag" not in operation["responses"]["200"]["headers"]
+    }
+    assert without == {("/api/v1/tools/metrics/prometheus", "get")}
+
+
 def test_no_two_schemas_have_one_title() -> None:
     titles = Counter(
         schema["title"]

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_smorest import Blueprint
 
-from toolcatalog.api import bodies
-from toolcatalog.api.answers import JSON, answer
+import toolcatalog
+from toolcatalog.api import bodies, rendering
+from toolcatalog.api.answers import JSON, answer, conditional
 from toolcatalog.api.context import changing, reading
 from toolcatalog.api.operations import operation
 from toolcatalog.api.problems import as_errors
@@ -20,7 +21,6 @@ from toolcatalog.core import json_text
 from toolcatalog.schemas.queries import ExportBody, ExportQuery, ImportQuery, ToolQuery
 from toolcatalog.schemas.shapes import listed, ref
 from toolcatalog.services import exports, imports, tools
-from toolcatalog.services.changes import current_revision
 from toolcatalog.services.imports import Result
 from toolcatalog.services.tools import Reference
 from toolcatalog.sources.writing import yaml_texts
@@ -130,11 +130,11 @@ def _import_answer(results: list[Result], *, dry_run: bool) -> dict[str, Any]:
 
 
 _EXPORT: dict[str, Any] = {
-    "answers": listed(ref("ToolDefinition")), "content_types": (_YAML, JSON), "etag": False,
+    "answers": listed(ref("ToolDefinition")), "content_types": (_YAML, JSON), "problems": (404,),
 }  # fmt: skip
 
 
-@operation(blueprint, "GET", "/export", query=ExportQuery, problems=(404,), **_EXPORT)
+@operation(blueprint, "GET", "/export", query=ExportQuery, **_EXPORT)
 def export_tools(query: Query) -> Response:
     """Give out the latest definitions as they go back in: of all tools, or of named ones.
 
@@ -144,11 +144,7 @@ def export_tools(query: Query) -> Response:
     return _export(query.get("names"), query["format"])
 
 
-@operation(
-    blueprint, "POST", "/export", scope="read", problems=(404,),
-    body=ref("Export"),
-    **_EXPORT,
-)  # fmt: skip
+@operation(blueprint, "POST", "/export", body=ref("Export"), scope="read", etag=False, **_EXPORT)
 def export_named_tools() -> Response:
     """Give out the latest definitions of many named tools.
 
@@ -164,13 +160,23 @@ def _export(names: list[str] | None, format_: str) -> Response:
         connection = opened.enter_context(reading())
         if names is not None:
             exports.check_names(connection, names)
-        revision = current_revision(connection)
+        state = exports.read_state(connection)
         documents = exports.documents(connection, names)
         texts = yaml_texts(documents) if format_ == "yaml" else _array(map(json_text.dumps, documents))
         response = Response(texts, mimetype=_YAML if format_ == "yaml" else JSON)
+        response.headers["X-Catalog-Revision"] = str(state.revision)
+        if request.method != "POST":
+            response.set_etag(_tag(state, names, format_))
+        # Before anything is rendered: what the client has already need not be.
+        conditional(response)
         response.call_on_close(opened.pop_all().close)
-    response.headers["X-Catalog-Revision"] = str(revision)
     return response
+
+
+def _tag(state: exports.State, names: list[str] | None, format_: str) -> str:
+    """Return the entity tag of an export without its bytes, which are a function of these."""
+    made_from = (toolcatalog.__version__, state.revision, state.changed_at, names, format_)
+    return rendering.etag(json_text.dumps(made_from).encode())
 
 
 def _array(texts: Iterable[str]) -> Iterator[str]:

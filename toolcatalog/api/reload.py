@@ -11,7 +11,7 @@ from sqlalchemy import text
 from toolcatalog.api import measuring
 from toolcatalog.api.answers import answer
 from toolcatalog.api.context import Context, current, reading
-from toolcatalog.api.operations import operation
+from toolcatalog.api.operations import TOTAL_HEADER, operation
 from toolcatalog.api.tools import Query
 from toolcatalog.cache.shared import State
 from toolcatalog.listener import APPLICATION_NAME
@@ -106,14 +106,25 @@ def get_reload_status() -> Response:
     return answer(status)
 
 
-@operation(blueprint, "GET", "/history", query=ReloadHistoryQuery, answers=listed(ref("Reload")))
+@operation(
+    blueprint,
+    "GET",
+    "/history",
+    query=ReloadHistoryQuery,
+    answers=listed(ref("Reload")),
+    headers=TOTAL_HEADER,
+)
 def get_reload_history(query: Query) -> Response:
     """List the last reloads, of all hosts and before any restart, the newest first.
 
     The last 10,000 are kept; one that found nothing new, and that nobody asked for, is not.
     """
     with reading() as connection:
-        return answer([reloads.answer(one) for one in reloads.list_last(connection, query["limit"])])
+        last = reloads.list_last(connection, query["limit"])
+        total = reloads.count(connection)
+    response = answer([reloads.answer(one) for one in last])
+    response.headers["X-Total-Count"] = str(total)
+    return response
 
 
 @operation(blueprint, "GET", "/statistics", answers=ref("ReloadStatistics"))

@@ -85,12 +85,11 @@ def list_capabilities(query: Query) -> Response:
 def _render_capabilities(parts: Context, key: Key, query: Query) -> Answer:
     after = cursors.read(query.get("cursor"), {}, (str,))
     with parts.database.read() as connection:
-        found, more, revision = capabilities.page(
-            connection, after=after[0] if after else None, limit=query["limit"]
-        )
-    text = rendering.body([dataclasses.asdict(one) for one in found])
-    headers = page_headers(None, cursors.make((found[-1].capability_name,) if more else None, {}))
-    return rendering.answer(text, key, revision, OnEverything(), headers)
+        page = capabilities.page(connection, after=after[0] if after else None, limit=query["limit"])
+    text = rendering.body([dataclasses.asdict(one) for one in page.found])
+    last = (page.found[-1].capability_name,) if page.has_more else None
+    headers = page_headers(page.total, cursors.make(last, {}))
+    return rendering.answer(text, key, page.revision, OnEverything(), headers)
 
 
 @operation(
