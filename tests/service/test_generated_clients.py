@@ -125,25 +125,28 @@ def test_the_client_creates_patches_and_retires(client: Any, generated: Any) -> 
     capabilities = models.CapabilityDefinitionMap()
     capabilities["identity"] = models.CapabilityDefinition(patterns=patterns)
     definition = models.ToolDefinition(
-        tool_name="whoami", description="Prints who you are.", platform="linux", capabilities=capabilities
+        tool_name="whose-session",
+        description="Prints who you are.",
+        platform="linux",
+        capabilities=capabilities,
     )
     made = generated("api.tools.create_tool").sync_detailed(client=client, body=definition)
     assert (made.status_code, made.parsed.created_by) == (201, "anonymous")
     patch = generated("api.tools.patch_tool")
     etag = made.headers["ETag"]
     patched = patch.sync(
-        "whoami", client=client, if_match=etag, body=models.ToolPatch(platform=None, enabled=False)
+        "whose-session", client=client, if_match=etag, body=models.ToolPatch(platform=None, enabled=False)
     )
     assert (patched.enabled, patched.platform, patched.description) == (
         False, generated("types").UNSET, "Prints who you are.",
     )  # fmt: skip
-    outdated = patch.sync("whoami", client=client, if_match=etag, body=models.ToolPatch(enabled=True))
+    outdated = patch.sync("whose-session", client=client, if_match=etag, body=models.ToolPatch(enabled=True))
     assert (outdated.status, outdated.code) == (412, "precondition_failed")
-    newest, oldest = generated("api.versions.get_history").sync("whoami", client=client)
+    newest, oldest = generated("api.versions.get_history").sync("whose-session", client=client)
     assert (oldest.action, newest.action) == (models.ChangeAction.CREATED, models.ChangeAction.UPDATED)
     assert oldest.before is None
     assert newest.after.capabilities["identity"].patterns["print_name"].time_estimate_ms == "2 * N"
-    retired = generated("api.tools.retire_tool").sync_detailed("whoami", client=client)
+    retired = generated("api.tools.retire_tool").sync_detailed("whose-session", client=client)
     assert retired.status_code == 204
 
 
