@@ -52,9 +52,12 @@ def api_page() -> str:
         "JSON in and out, on port 3005. The same as OpenAPI 3.1 is at `/api/v1/openapi.json`, with a page",
         "to try it at `/api/v1/docs/`. Errors are `application/problem+json` (RFC 9457) with a `code` for",
         "programs, a `detail` for people, the `request_id`, and `errors: [{path, message}]` where fields",
-        "are at fault. Reads carry a strong `ETag` and `X-Catalog-Revision`; changes heed `If-Match`.",
-        'Lists have `X-Total-Count` and, when there is more, `Link: <...>; rel="next"`. An unknown',
-        "parameter is an error.",
+        "are at fault, also where a request is refused before it reaches the service's own code. Reads",
+        "carry a strong `ETag` and `X-Catalog-Revision`; changes heed `If-Match` and `If-None-Match`. A",
+        "proxy that compresses makes tags weak (`W/`), and they are taken back as such. Lists have",
+        '`X-Total-Count` and, when there is more, `Link: <...>; rel="next"`. An unknown parameter is an',
+        "error; of `fields` and `names`, several values are separated by commas, or each has its own.",
+        "Bodies are sent as they are: one with `Content-Encoding` is a 415.",
     ]
     for path, operations in document["paths"].items():
         for method in _METHODS:
@@ -75,7 +78,8 @@ def _operation(
         for one in parameters:
             yield f"| `{one['name']}` | {one['in']} | {_described(one)} |"
     if "requestBody" in operation:
-        types = ", ".join(f"`{name}`" for name in operation["requestBody"]["content"])
+        body = operation["requestBody"]
+        types = ", ".join(f"`{name}`" for name in [*body["content"], *body.get("x-also-accepts", [])])
         yield from ("", f"Body: {types}.")
     yield from ("", f"Answers: {', '.join(sorted(operation['responses']))}.")
 

@@ -173,8 +173,9 @@ def stocked(session_app: Flask) -> Iterator[Flask]:
         ("/search?q=make+thinng7&limit=200", 3),
         ("/search?name=tool&limit=200", 1),
         ("/tool 0001/versions", 3),
-        ("/tool 0001/history", 3),
+        ("/tool 0001/history", 4),
         ("/export?names=tool 0001", 3),
+        ("/export?format=json", 12),
     ],
 )
 def test_queries_per_answer(stocked: Flask, path: str, count: int) -> None:
@@ -184,6 +185,14 @@ def test_queries_per_answer(stocked: Flask, path: str, count: int) -> None:
     with statements(context.of(stocked).database.engine) as sent:
         assert client.get(TOOLS + path, buffered=True).status_code == 200
     assert len(sent) == count, [statement for statement, _ in sent]
+
+
+def test_queries_of_capabilities_with_their_number(stocked: Flask) -> None:
+    forget(stocked)
+    with statements(context.of(stocked).database.engine) as sent:
+        answer = stocked.test_client().get("/api/v1/capabilities?limit=20")
+    assert (len(answer.json), answer.headers["X-Total-Count"]) == (20, "50")
+    assert len(sent) == 2, [statement for statement, _ in sent]
 
 
 def forget(app: Flask) -> None:

@@ -32,7 +32,7 @@ from toolcatalog.settings import InvalidSetting, Settings
 
 _log = logging.getLogger(__name__)
 _KEY = "toolcatalog.background"
-# Those that may ask the database at once: who probes it, who reads changes, and who takes care of the process.
+# Those that may ask the database at once: the prober, who reads changes, and the caretaker.
 _BACKGROUND_THREADS = 3
 
 

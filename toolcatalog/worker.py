@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import re
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from toolcatalog import refusals
 from toolcatalog.client_socket import (
     GRACE_SECONDS,
     MAX_PEEK_BYTES,
@@ -280,6 +282,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             listener.close()
         self.cfg.set("graceful_timeout", _STOP_SECONDS_WITHOUT_PARENT)
         return False
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer what is no request, or failed outside the application, as the application answers errors."""
+        request_id = secrets.token_hex(16)
+        log = self.log.exception if refusals.refusal_of(exc) is refusals.FAILURE else self.log.warning
+        who = addr[0] if addr else "unix"
+        log("A request of %s was refused: %s", who, exc, extra={"request_id": request_id})
+        with suppress(OSError):  # the client may be gone
+            client.sendall(refusals.response(exc, request_id))
 
 
 def _missing(arrived: bytes) -> int | None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
+from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.api.test_tools import TOOLS, made
-from tests.conftest import tool
+from tests.conftest import empty, tool
+from tests.test_queries import statements
+from toolcatalog.api import context
 
 YAML = "application/yaml"
 
@@ -152,6 +155,20 @@ def test_what_comes_out_goes_back_in_unchanged(client: FlaskClient, format_: str
     assert client.get(TOOLS).json == before
 
 
+@pytest.mark.parametrize("format_", ["yaml", "json"])
+def test_an_export_of_nothing_is_an_import_of_nothing(client: FlaskClient, format_: str) -> None:
+    exported = client.get(f"{TOOLS}/export?format={format_}", buffered=True)
+    response = client.post(f"{TOOLS}/import", data=exported.data, content_type=exported.content_type)
+    assert (response.status_code, response.json) == (
+        200,
+        {"created": 0, "updated": 0, "unchanged": 0, "failed": 0, "dry_run": False, "results": []},
+    )
+    for nothing in (b"", b"  \n", b"---\n", b"# none yet\n"):
+        response = client.post(f"{TOOLS}/import", data=nothing, content_type=YAML)
+        assert (response.status_code, response.json["results"]) == (200, [])
+    assert client.post(f"{TOOLS}/import", data=b"", content_type="application/json").status_code == 400
+
+
 def test_an_export_of_named_tools(client: FlaskClient) -> None:
     for name in ("a", "b", "c,d"):
         made(client, tool_name=name)
@@ -170,6 +187,40 @@ def test_an_export_of_named_tools(client: FlaskClient) -> None:
     wrong = client.post(f"{TOOLS}/export", json={"nmes": []})
     assert wrong.status_code == 422
     assert [error["path"] for error in wrong.json["errors"]] == ["nmes"]
+
+
+def test_an_export_that_a_client_has_is_304_and_is_not_read_again(client: FlaskClient, app: Flask) -> None:
+    made(client)
+    path = f"{TOOLS}/export?format=json"
+    first = client.get(path, buffered=True)
+    etag = first.headers["ETag"]
+    assert first.headers["X-Catalog-Revision"] == "1"
+    assert client.get(path, buffered=True).headers["ETag"] == etag
+    with statements(context.of(app).database.engine) as sent:
+        same = client.get(path, headers={"If-None-Match": etag}, buffered=True)
+    assert (same.status_code, same.data, same.headers["ETag"]) == (304, b"", etag)
+    assert len(sent) == 1, sent
+    refused = client.get(path, headers={"If-Match": '"another"'}, buffered=True)
+    assert (refused.status_code, refused.json["code"]) == (412, "precondition_failed")
+    head = client.head(path, buffered=True)
+    assert (head.status_code, head.headers["ETag"], head.data) == (200, etag, b"")
+    assert context.of(app).database.engine.pool.checkedout() == 0
+    client.patch(f"{TOOLS}/grep/disable")
+    changed = client.get(path, headers={"If-None-Match": etag}, buffered=True)
+    assert (changed.status_code, changed.json[0]["enabled"]) == (200, False)
+
+
+def test_the_tag_of_an_export_is_of_all_that_its_bytes_depend_on(client: FlaskClient, app: Flask) -> None:
+    def tag(query: str = "") -> str:
+        return client.get(f"{TOOLS}/export{query}", buffered=True).headers["ETag"]
+
+    tags = [tag()]
+    made(client)
+    tags += [tag(), tag("?format=json"), tag("?names=grep")]
+    empty(context.of(app))  # as a restored database is: at a revision that it had before, with other contents
+    made(client, description="another history")
+    tags += [tag()]
+    assert len(set(tags)) == len(tags)
 
 
 def test_more_tools_than_a_batch_are_exported(client: FlaskClient) -> None:

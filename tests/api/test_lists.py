@@ -174,3 +174,21 @@ def test_a_wrong_parameter_is_named_with_what_is_allowed(
     response = client.get(f"{TOOLS}?{query}")
     assert (response.status_code, response.json["code"]) == (422, "invalid")
     assert response.json["errors"] == [{"path": path, "message": says}]
+
+
+@pytest.mark.parametrize(
+    "query", ["fields=tool_name,id", "fields=tool_name&fields=id", "fields=id,id&fields=tool_name"]
+)
+def test_several_values_are_separated_by_commas_or_given_again(client: FlaskClient, query: str) -> None:
+    made(client)
+    assert client.get(f"{TOOLS}?{query}").json == [{"id": 1, "tool_name": "grep"}]
+    exported = client.get(f"{TOOLS}/export?names=grep&names=grep&format=json", buffered=True)
+    assert [one["tool_name"] for one in exported.json] == ["grep"]
+
+
+def test_one_value_that_is_given_twice_is_refused(client: FlaskClient) -> None:
+    for query in ("limit=1&limit=1", "fields=id&view=full&view=full"):
+        refused = client.get(f"{TOOLS}?{query}")
+        assert (refused.status_code, [error["message"] for error in refused.json["errors"]]) == (
+            422, ["is given more than once"],
+        )  # fmt: skip

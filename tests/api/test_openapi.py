@@ -113,9 +113,26 @@ class _Current:
 current = _Current()
 
 
-def _schema(config: SchemathesisConfig) -> BaseSchema:
+def _document() -> dict[str, Any]:
     app = create_app(settings.load({"DATABASE_URL": "postgresql://nobody@localhost/none"}))
-    schema = schemathesis.openapi.from_dict(app.test_client().get(_OPENAPI).json, config=config)
+    document: dict[str, Any] = app.test_client().get(_OPENAPI).json
+    return document
+
+
+def _with_extensions(value: Any) -> Any:
+    """Put into words of OpenAPI what the document says in extensions, so that it is tried too."""
+    if isinstance(value, list):
+        return [_with_extensions(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    said = {key.replace("x-format", "format"): _with_extensions(item) for key, item in value.items()}
+    for content_type in said.get("x-also-accepts", ()):
+        said["content"][content_type] = said["content"]["application/json"]
+    return said
+
+
+def _schema(config: SchemathesisConfig) -> BaseSchema:
+    schema = schemathesis.openapi.from_dict(_with_extensions(_document()), config=config)
     schema.app = current
     return schema
 

@@ -79,10 +79,11 @@ def test_who_has_it_is_told_so_in_the_same_words(app: Flask, stocked: FlaskClien
     by_flask = stocked.get(path, headers={"If-None-Match": f'"another", {etag}'})
     with Counted(app) as flask:
         answer = stocked.get(path, headers={"If-None-Match": etag})
+        weakened = stocked.get(path, headers={"If-None-Match": f"W/{etag}"})
     assert flask.count == 0
-    assert answer.status == by_flask.status == "304 NOT MODIFIED"
-    assert answer.data == b""
-    assert _said(answer) == _said(by_flask)
+    assert answer.status == weakened.status == by_flask.status == "304 NOT MODIFIED"
+    assert answer.data == weakened.data == b""
+    assert _said(answer) == _said(weakened) == _said(by_flask)
 
 
 def _said(answer: Any) -> dict[str, str]:

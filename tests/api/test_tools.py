@@ -197,6 +197,64 @@ def test_if_match_lets_only_the_first_of_two_change(client: FlaskClient) -> None
     assert client.delete(f"{TOOLS}/grep", headers={"If-Match": "*"}).status_code == 204
 
 
+def test_a_tag_that_a_proxy_weakened_is_the_same_tag(client: FlaskClient) -> None:
+    made(client)
+    etag = client.get(f"{TOOLS}/grep").headers["ETag"]
+    assert client.get(f"{TOOLS}/grep", headers={"If-None-Match": f"W/{etag}"}).status_code == 304
+    assert client.get(f"{TOOLS}/grep", headers={"If-Match": f"W/{etag}"}).status_code == 200
+    changed = client.put(f"{TOOLS}/grep", json={"enabled": False}, headers={"If-Match": f"W/{etag}"})
+    assert changed.status_code == 200
+    outdated = client.put(f"{TOOLS}/grep", json={"enabled": True}, headers={"If-Match": f"W/{etag}"})
+    assert (outdated.status_code, outdated.json["code"]) == (412, "precondition_failed")
+
+
+def test_a_read_heeds_if_match_and_if_none_match(client: FlaskClient) -> None:
+    made(client)
+    etag = client.get(f"{TOOLS}/grep").headers["ETag"]
+    for path in (f"{TOOLS}/grep", f"{TOOLS}?limit=5", "/health", "/api/v1/openapi.json"):
+        assert client.get(path, headers={"If-Match": "*"}).status_code == 200
+        assert client.get(path, headers={"If-Match": '"another"'}).status_code == 412
+        assert client.get(path, headers={"If-None-Match": "*"}).status_code == 304
+        assert client.head(path, headers={"If-None-Match": "*"}).status_code == 304
+        assert client.get(path, headers={"If-None-Match": '"another"'}).status_code == 200
+    assert client.get(f"{TOOLS}/none", headers={"If-None-Match": "*"}).status_code == 404
+    both = {"If-Match": etag, "If-None-Match": etag}
+    assert client.get(f"{TOOLS}/grep", headers=both).status_code == 304
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_a_change_that_is_only_for_where_there_is_none_is_refused(client: FlaskClient, method: str) -> None:
+    made(client)
+    etag = client.get(f"{TOOLS}/grep").headers["ETag"]
+    for unwanted in ("*", etag, f'"another", W/{etag}'):
+        refused = client.open(
+            f"{TOOLS}/grep", method=method, json={"enabled": False}, headers={"If-None-Match": unwanted}
+        )
+        assert (refused.status_code, refused.json["code"]) == (412, "precondition_failed")
+    assert (
+        client.open(f"{TOOLS}/none", method=method, json={}, headers={"If-None-Match": "*"}).status_code
+        == 404
+    )
+    other = client.open(
+        f"{TOOLS}/grep", method=method, json={"enabled": False}, headers={"If-None-Match": '"another"'}
+    )
+    assert other.status_code in (200, 204)
+
+
+def test_an_answer_without_a_body_has_no_type(client: FlaskClient) -> None:
+    made(client)
+    etag = client.get(f"{TOOLS}/grep").headers["ETag"]
+    answers = [
+        client.options(TOOLS),
+        client.options(f"{TOOLS}/grep"),
+        client.get(f"{TOOLS}/grep", headers={"If-None-Match": etag}),
+        client.delete(f"{TOOLS}/grep"),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 304, 204]
+    assert [(answer.data, answer.headers.get("Content-Type")) for answer in answers] == [(b"", None)] * 4
+    assert client.head("/health").headers["Content-Type"] == "application/json"
+
+
 def test_if_match_is_required_where_the_setting_asks_for_it(client: FlaskClient, database_url: str) -> None:
     made(client)
     etag = client.get(f"{TOOLS}/grep").headers["ETag"]

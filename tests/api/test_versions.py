@@ -143,3 +143,26 @@ def test_the_difference_of_two_versions(client: FlaskClient) -> None:
     }
     assert client.get(f"{TOOLS}/grep/diff").status_code == 422
     assert client.get(f"{TOOLS}/grep/diff?from=9").status_code == 404
+
+
+def test_a_history_is_counted_and_followed_by_its_link(client: FlaskClient) -> None:
+    made(client)
+    for enabled in (False, True, False, True):
+        client.put(f"{TOOLS}/grep", json={"enabled": enabled})
+    path: str | None = f"{TOOLS}/grep/history?limit=2"
+    pages = []
+    while path:
+        answer = client.get(path)
+        assert answer.headers["X-Total-Count"] == "5"
+        pages.append([change["revision"] for change in answer.json])
+        path = answer.headers["Link"].partition(">")[0].lstrip("<") if "Link" in answer.headers else None
+    assert pages == [[5, 4], [3, 2], [1]]
+
+
+def test_versions_are_counted(client: FlaskClient) -> None:
+    made(client)
+    made(client, version="2.0")
+    answer = client.get(f"{TOOLS}/grep/versions")
+    assert (answer.headers["X-Total-Count"], len(answer.json)) == ("2", 2)
+    client.delete(f"{TOOLS}/grep?version=1.0")
+    assert client.get(f"{TOOLS}/grep/versions").headers["X-Total-Count"] == "1"

@@ -52,8 +52,15 @@ def test_a_bad_value_is_reported_with_its_path(path: Path, value: Any, message: 
 
 
 def test_every_field_has_its_rule_tested() -> None:
-    def places(schema: Document, path: str = "") -> set[str]:
+    top = format_.json_schema()
+
+    def resolved(schema: Document) -> Document:
         schema = schema.get("anyOf", [schema])[0]
+        name = schema.get("$ref", "").removeprefix("#/$defs/")
+        return resolved(top["$defs"][name]) if name else schema
+
+    def places(schema: Document, path: str = "") -> set[str]:
+        schema = resolved(schema)
         below = [(name, inner) for name, inner in schema.get("properties", {}).items()]
         below += [("*", schema[key]) for key in ("items", "additionalProperties") if schema.get(key)]
         deeper = set().union(*(places(inner, f"{path}.{name}") for name, inner in below))
@@ -61,7 +68,7 @@ def test_every_field_has_its_rule_tested() -> None:
 
     stars = {"text_search": "*", "search_files": "*", 0: "*"}
     tested = {"." + dotted(tuple(stars.get(step, step) for step in path)) for path, _, _ in RULES}
-    assert places(format_.json_schema()) - tested == {".tool_name"}
+    assert places(top) - tested == {".tool_name"}
 
 
 @pytest.mark.parametrize(

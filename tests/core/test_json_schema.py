@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -63,9 +65,13 @@ def test_the_schema_tells_an_editor_fields_defaults_and_values() -> None:
         "enabled": True,
     }
     assert fields["status"] == {
+        "description": "Where the tool is in its life.",
+        "$ref": "#/$defs/Status",
+        "default": "active",
+    }
+    assert SCHEMA["$defs"]["Status"] == {
         "type": "string",
         "enum": ["active", "deprecated", "disabled", "testing", "draft"],
-        "default": "active",
     }
     assert fields["platform"]["examples"] == [
         "linux", "windows", "macos", "network", "scheduler", "container", "kubernetes", "database", "cloud",
@@ -75,20 +81,39 @@ def test_the_schema_tells_an_editor_fields_defaults_and_values() -> None:
 
 
 def test_an_estimate_is_a_number_or_an_expression() -> None:
-    by_name = SCHEMA["properties"]["capabilities"]["anyOf"][0]["additionalProperties"]
-    pattern = by_name["properties"]["patterns"]["anyOf"][0]["additionalProperties"]
-    assert pattern["properties"]["cost_estimate"] == {
+    pattern = SCHEMA["$defs"]["Pattern"]
+    assert pattern["properties"]["cost_estimate"]["$ref"] == "#/$defs/Estimate"
+    assert SCHEMA["$defs"]["Estimate"] == {
         "anyOf": [
             {"type": "string", "format": "expression", "minLength": 1, "maxLength": 500},
             {"type": "number", "minimum": 0},
         ]
     }
-    assert pattern["properties"]["policy"]["properties"]["requires_background_if"] == {
+    assert pattern["properties"]["policy"]["$ref"] == "#/$defs/Policy"
+    condition = dict(SCHEMA["$defs"]["Policy"]["properties"]["requires_background_if"])
+    assert condition.pop("description").startswith("A condition over the variables")
+    assert condition == {
         "type": "string",
         "format": "condition",
         "minLength": 1,
         "maxLength": 500,
     }
+
+
+def test_every_field_says_what_it_means() -> None:
+    described = {
+        f"{part}.{name}": field.get("description", "")
+        for part, schema in {"Tool": SCHEMA, **SCHEMA["$defs"]}.items()
+        for name, field in schema.get("properties", {}).items()
+    }
+    assert len(described) > 50
+    assert [name for name, said in described.items() if not said.endswith(".")] == []
+
+
+def test_every_part_is_defined_once_and_used() -> None:
+    referred = set(re.findall(r'"\$ref": "#/\$defs/(\w+)"', json.dumps(SCHEMA)))
+    assert referred == set(SCHEMA["$defs"])
+    assert json.dumps(SCHEMA).count('"$defs"') == 1
 
 
 @pytest.mark.parametrize(

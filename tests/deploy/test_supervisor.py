@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import os
@@ -18,6 +19,7 @@ import psutil
 import pytest
 
 from tests.cluster import Client, Postgres, eventually, kill
+from tests.conftest import tool
 from tests.deploy.load import load
 from tests.deploy.supervised import Supervisor, certificate, nginx_main, supervised
 from tests.service.conftest import copied, free_port
@@ -187,3 +189,48 @@ def test_nginx_caches_reads_and_believes_no_client(colours: tuple[Colours, int])
     time.sleep(1.1)
     stale = read(tls_port, "/api/v1/tools")
     assert (stale[0], stale[1]["X-Cache"], stale[2]) == (200, "STALE", first[2])
+
+
+def ask(
+    tls_port: int, method: str, path: str, body: object = None, **headers: str
+) -> tuple[int, dict[str, str], bytes]:
+    """Send a request as a client that can read gzip; the answer is as it came, compressed or not."""
+    connection = through(tls_port)
+    sent = {"Accept-Encoding": "gzip", "Content-Type": "application/json", **headers}
+    connection.request(method, path, body=None if body is None else json.dumps(body), headers=sent)
+    response = connection.getresponse()
+    answer = response.status, dict(response.getheaders()), response.read()
+    connection.close()
+    return answer
+
+
+def test_nginx_compresses_and_its_weak_tags_are_taken_back(colours: tuple[Colours, int]) -> None:
+    both, tls_port = colours
+    both.switch_to(PROJECT_ROOT)
+    tools = [tool(f"tool {number:03}") for number in range(200)]
+    assert ask(tls_port, "POST", "/api/v1/tools/import", tools)[0] == 200
+
+    plain = read(tls_port, "/api/v1/tools?limit=200")
+    assert "Content-Encoding" not in plain[1]
+    status, headers, body = ask(tls_port, "GET", "/api/v1/tools?limit=200")
+    assert (status, headers["Content-Encoding"], headers["Vary"]) == (200, "gzip", "Accept-Encoding")
+    assert gzip.decompress(body) == plain[2]
+    print(f"{len(plain[2])} bytes, {len(body)} compressed")
+    assert len(body) < len(plain[2]) / 5
+    assert headers["ETag"] == f"W/{plain[1]['ETag']}"
+
+    # From nginx's cache, past it, and with a key, which is never cached.
+    for more in ({}, {"Cache-Control": "no-cache"}, {"Authorization": "Bearer tc_1"}):
+        same = ask(tls_port, "GET", "/api/v1/tools?limit=200", **{"If-None-Match": headers["ETag"], **more})
+        assert (same[0], same[2]) == (304, b"")
+
+    one = "/api/v1/tools/tool%20007"
+    etag = ask(tls_port, "GET", one)[1]["ETag"]
+    assert etag.startswith('W/"')
+    for method, change in (("PUT", {"enabled": False}), ("PATCH", {"description": "other"})):
+        changed = ask(tls_port, method, one, change, **{"If-Match": etag})
+        assert (changed[0], changed[1]["Content-Encoding"]) == (200, "gzip")
+        refused = ask(tls_port, method, one, {"status": "draft"}, **{"If-Match": etag})
+        assert refused[0] == 412
+        etag = changed[1]["ETag"]
+    assert ask(tls_port, "DELETE", one, **{"If-Match": etag})[0] == 204

@@ -19,14 +19,8 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
 def test_the_format_page_names_every_field() -> None:
     page = (FOLDER / "definition-format.md").read_text()
     schema = definition.json_schema()
-    pattern = schema["properties"]["capabilities"]["anyOf"][0]["additionalProperties"]["properties"][
-        "patterns"
-    ]
-    one = pattern["anyOf"][0]["additionalProperties"]["properties"]
-    fields = {*schema["properties"], *one}
-    for name in ("policy", "preference_match", "required_inputs"):
-        inner = one[name].get("items", one[name])
-        fields |= set(inner["properties"])
+    parts = ("Pattern", "Policy", "Preferences", "Input")
+    fields = set(schema["properties"]).union(*(schema["$defs"][part]["properties"] for part in parts))
     assert {name for name in fields if f"`{name}`" not in page} == set()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import json
 import socket
 import time
@@ -67,6 +68,27 @@ def test_another_content_type_is_415(service: Service, session: requests.Session
     problem = answered(service, session, b"{}", **{"Content-Type": content_type})
     assert problem["status"] == 415
     assert "Content-Type: application/json" in problem["detail"]
+
+
+@pytest.mark.parametrize("path", [TOOLS, f"{TOOLS}/import", f"{TOOLS}/validate", f"{TOOLS}/export"])
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "br", "identity, gzip"])
+def test_an_encoded_body_is_415_and_says_how_to_send_it(
+    service: Service, session: requests.Session, path: str, coding: str
+) -> None:
+    body = gzip.compress(json.dumps(tool()).encode())
+    for content_type in ("application/json", "application/yaml"):
+        headers = {"Content-Type": content_type, "Content-Encoding": coding}
+        response = session.post(f"{service.url}{path}", data=body, headers=headers, timeout=20)
+        assert response.status_code == 415
+        if content_type == "application/json":
+            assert response.headers["Accept-Encoding"] == "identity"
+            assert response.json()["detail"] == (
+                f"The body is encoded as {coding}. Send it as it is, without Content-Encoding."
+            )
+    plain = session.post(
+        f"{service.url}{TOOLS}/validate", json=tool(), headers={"Content-Encoding": "Identity"}, timeout=20
+    )
+    assert plain.json()["valid"] is True
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -164,6 +186,40 @@ def test_a_header_that_never_ends_is_cut_off(service: Service, *, is_kept: bool)
                 connection.sendall(b"a")
                 time.sleep(0.5)
         assert 9 < time.monotonic() - begun < 13
+
+
+_LARGE = "request_header_fields_too_large"
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status", "code", "detail"),
+    [
+        (b"\x00\x01\x02 / HTTP/1.1", 400, "bad_request", "Invalid HTTP "),
+        (b"GET / HTTP/9.9", 400, "bad_request", "Invalid HTTP Version"),
+        (b"GET / HTTP/1.1\r\nBad Header: a", 400, "bad_request", "Invalid HTTP "),
+        (b"GET / HTTP/1.1\r\nExpect: a", 417, "expectation_failed", "Unable to comply with expectation: 'a'"),
+        (b"GET /" + b"a" * 8_000 + b" HTTP/1.1", 414, "uri_too_long", "Request line length (8014) exceeds"),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000, 431, _LARGE, "Header size (20005) exceeds limit (8190)"),
+        (b"GET / HTTP/1.1\r\n" + b"\r\n".join(b"X-%d: a" % number for number in range(200)), 431, _LARGE,
+         "Number of headers (201) exceeds limit (100)"),
+    ],
+    ids=["method", "version", "header name", "expectation", "long line", "long header", "many headers"],
+)  # fmt: skip
+def test_what_gunicorn_refuses_is_a_problem_document_with_a_request_id(
+    service: Service, request_head: bytes, status: int, code: str, detail: str
+) -> None:
+    port = int(service.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request_head + b"\r\nHost: x\r\n\r\n")
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        problem = json.loads(answer.read())
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Connection"] == "close"
+    assert (answer.status, problem["status"], problem["code"]) == (status, status, code)
+    assert problem["detail"].startswith(detail)
+    assert problem["request_id"] == answer.headers["X-Request-ID"]
+    assert f"was refused: {detail}" in service.said()
 
 
 _SMUGGLED = b"GET /api/v1/tools/smuggled HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask, Response, redirect
 from flask_smorest import Blueprint
 from flask_swagger_ui import get_swaggerui_blueprint
@@ -21,6 +23,7 @@ from toolcatalog.api import (
     tools,
     versions,
 )
+from toolcatalog.api.answers import leave_out_type_of_nothing
 from toolcatalog.errors import CatalogError
 from toolcatalog.schemas import answers
 
@@ -38,6 +41,17 @@ BLUEPRINTS: tuple[Blueprint, ...] = (
 )
 
 
+_ABOUT: dict[str, Any] = {
+    "info": {
+        "description": (
+            "Definitions of operational tools: what each can do, how it is called, what it takes, and under "
+            "which policy it may run. Errors are problem documents (RFC 9457). Lists are arrays; an unknown "
+            "parameter is an error."
+        ),
+        "contact": {"name": "The operators of this catalog"},
+    },
+    "servers": [{"url": "/", "description": "The service that this document comes from."}],
+}
 # What holds for each operation that does not say that it is open.
 _SECURITY: dict[str, dict[str, list[dict[str, list[str]]]]] = {
     "off": {},
@@ -57,7 +71,7 @@ def register(app: Flask, *, auth: str) -> None:
         "OPENAPI_VERSION": "3.1.0",
         "OPENAPI_URL_PREFIX": "/api/v1",
     }
-    api = problems.ProblemApi(app, spec_kwargs=_SECURITY[auth])
+    api = problems.ProblemApi(app, spec_kwargs={**_ABOUT, **_SECURITY[auth]})
     if auth != "off":
         api.spec.components.security_scheme(
             "key", {"type": "http", "scheme": "bearer", "description": "An API key: `toolcatalog keys add`."}
@@ -72,6 +86,7 @@ def register(app: Flask, *, auth: str) -> None:
     app.register_error_handler(CatalogError, problems.answer_catalog_error)
     app.register_error_handler(ValidationError, _answer_body_error)
     app.add_url_rule("/", "start", _start)
+    app.after_request(leave_out_type_of_nothing)
 
 
 def _start() -> WerkzeugResponse:

@@ -34,14 +34,35 @@ def answer(value: Any, *, revision: int | None = None, status: int = 200) -> Res
 
 
 def conditional(response: Response) -> Response:
-    """Answer 304 to who has it already.
+    """Answer a read with 304 to a client that has it already.
 
     Raises:
         PreconditionFailed: when `If-Match` names another state of what is read.
     """
-    response.make_conditional(request)
-    if response.status_code == HTTPStatus.PRECONDITION_FAILED:
+    if request.method not in ("GET", "HEAD"):
+        return response
+    tag = response.get_etag()[0] or ""
+    if not _is_matched(tag):
         raise PreconditionFailed("This is not what it was when you read it. Read it again without If-Match.")
+    if request.if_none_match.contains_weak(tag):
+        response.status_code = HTTPStatus.NOT_MODIFIED
+    return response
+
+
+def _is_matched(tag: str) -> bool:
+    """Tell whether `If-Match` lets a request pass; without one, all do.
+
+    RFC 9110, 13.1.1, wants a strong comparison, so that nobody changes what is alike and not the same. Our
+    tags are hashes of the bytes before compression. A proxy that compresses has to mark them as weak (W/),
+    but they still name that one state. A strong comparison would refuse every change through such a proxy.
+    """
+    return "If-Match" not in request.headers or request.if_match.contains_weak(tag)
+
+
+def leave_out_type_of_nothing(response: Response) -> Response:
+    """Take the type from an answer without a body, such as 204 or that of OPTIONS."""
+    if response.is_sequence and not any(response.response):
+        del response.headers["Content-Type"]
     return response
 
 
@@ -55,21 +76,26 @@ def answer_tool(row: ToolVersion, *, status: int = 200) -> Response:
 
 
 def precondition() -> Precondition | None:
-    """Return what `If-Match` asks to hold before a change; None when it asks nothing.
+    """Return what `If-Match` and `If-None-Match` ask to hold before a change; None when they ask nothing.
 
     Raises:
-        PreconditionRequired: when it asks nothing and `REQUIRE_IF_MATCH` wants it to.
+        PreconditionRequired: without `If-Match`, when `REQUIRE_IF_MATCH` wants one.
     """
     if "If-Match" not in request.headers:
         if context.current().require_if_match:
             raise PreconditionRequired("Changes here need If-Match with the ETag of the tool as you read it.")
-        return None
-    wanted = request.if_match
+        if "If-None-Match" not in request.headers:
+            return None
 
     def check(row: ToolVersion) -> None:
-        if rendering.etag(rendering.body(rows.answer(row))) not in wanted:
+        tag = rendering.etag(rendering.body(rows.answer(row)))
+        if not _is_matched(tag):
             raise PreconditionFailed(
                 "The tool has changed since you read it. Read it again, and change that."
+            )
+        if request.if_none_match.contains_weak(tag):
+            raise PreconditionFailed(
+                "The tool is there, in a state that If-None-Match excludes. Leave it out to change the tool."
             )
 
     return check

@@ -17,6 +17,14 @@ from toolcatalog.sources.definitions import Item
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 
 
+class EncodedBody(UnsupportedMediaType):
+    """The body is compressed: a few bytes could become more than any limit on them allows."""
+
+    def get_headers(self, *arguments: Any, **options: Any) -> list[tuple[str, str]]:
+        """Say which codings are read (RFC 9110, 15.5.16)."""
+        return [*super().get_headers(*arguments, **options), ("Accept-Encoding", "identity")]
+
+
 def json_body() -> Any:
     """Return the body as a plain value.
 
@@ -43,11 +51,11 @@ def optional_json_object() -> Document:
 
 
 def items() -> Iterator[Item]:
-    """Return the definitions in a JSON or YAML body, one or many."""
+    """Return the definitions in a JSON or YAML body, one or many; none of an empty YAML stream or array."""
     if request.is_json:
         return definitions.read_json(_data())
     if request.mimetype in YAML_TYPES:
-        return definitions.read_yaml(_data())
+        return definitions.read_yaml(_bytes())
     raise UnsupportedMediaType(
         "Send the body as JSON or YAML, with the header Content-Type: application/json or application/yaml."
     )
@@ -68,12 +76,20 @@ def one_item() -> Item:
 
 
 def _data() -> bytes:
+    data = _bytes()
+    if not data.strip():
+        raise InvalidDocument("The body is empty.")
+    return data
+
+
+def _bytes() -> bytes:
+    coding = request.headers.get("Content-Encoding", "identity")
+    if coding.strip().lower() != "identity":
+        raise EncodedBody(f"The body is encoded as {coding}. Send it as it is, without Content-Encoding.")
     data = request.get_data(cache=False)
     if request.content_length is None and len(data) >= (request.max_content_length or len(data) + 1):
         # Of a chunked body, werkzeug gives what fits and says nothing; half an import is none.
         raise RequestEntityTooLarge
-    if not data.strip():
-        raise InvalidDocument("The body is empty.")
     return data
 
 

@@ -11,16 +11,22 @@ from toolcatalog.api.context import current, reading
 from toolcatalog.api.operations import operation
 from toolcatalog.api.tools import Query
 from toolcatalog.core.definition import Document
-from toolcatalog.schemas.answers import ref
 from toolcatalog.schemas.queries import ChangesQuery
+from toolcatalog.schemas.shapes import ref
 from toolcatalog.services import changes
 
-blueprint = Blueprint("changes", __name__, url_prefix="/api/v1")
+blueprint = Blueprint(
+    "changes", __name__, url_prefix="/api/v1", description="Every committed change, in order."
+)
 
 
 @operation(blueprint, "GET", "/changes", query=ChangesQuery, answers=ref("Changes"))
 def list_changes(query: Query) -> Response:
-    """Return the changes after `since`, and the `revision` to go on from; waits for one if there is none."""
+    """Return the changes after `since`, and the `revision` to go on from; waits for one if there is none.
+
+    Every committed change comes once, in the order of the commits, with the definition before and
+    after. With `wait`, the answer comes as soon as there is a change, or empty after so many seconds.
+    """
     feed = _read(query["since"], query["limit"])
     if not feed["changes"] and query["wait"] and feed["revision"] <= query["since"]:
         _wait_for_after(query["since"], query["wait"])

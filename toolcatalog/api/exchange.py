@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from flask import Response
+from flask import Response, request
 from flask_smorest import Blueprint
 
-from toolcatalog.api import bodies
-from toolcatalog.api.answers import JSON, answer
+import toolcatalog
+from toolcatalog.api import bodies, rendering
+from toolcatalog.api.answers import JSON, answer, conditional
 from toolcatalog.api.context import changing, current, reading
 from toolcatalog.api.operations import operation
 from toolcatalog.api.problems import as_errors
@@ -18,15 +19,19 @@ from toolcatalog.api.tools import Query
 from toolcatalog.core import definition as definitions
 from toolcatalog.core import json_text
 from toolcatalog.errors import DatabaseBusy
-from toolcatalog.schemas.answers import listed, ref, shape
 from toolcatalog.schemas.queries import ExportBody, ExportQuery, ImportQuery, ToolQuery
+from toolcatalog.schemas.shapes import listed, ref
 from toolcatalog.services import exports, imports, tools
-from toolcatalog.services.changes import current_revision
 from toolcatalog.services.imports import Result
 from toolcatalog.services.tools import Reference
 from toolcatalog.sources.writing import yaml_texts
 
-blueprint = Blueprint("exchange", __name__, url_prefix="/api/v1/tools")
+blueprint = Blueprint(
+    "exchange",
+    __name__,
+    url_prefix="/api/v1/tools",
+    description="Definitions in and out: validated, imported, exported.",
+)
 
 _ONE_OR_MANY = {"anyOf": [ref("ToolDefinition"), listed(ref("ToolDefinition"))]}
 _YAML = "application/yaml"
@@ -42,7 +47,11 @@ _YAML = "application/yaml"
     scope="read",
 )
 def validate_definition() -> Response:
-    """Say what is wrong or doubtful with a definition; changes nothing."""
+    """Say what is wrong or doubtful with a definition; changes nothing.
+
+    The answer is 200 also for a definition that is not valid, and says so in `valid`. The body may be
+    YAML too.
+    """
     item = bodies.one_item()
     return answer(
         {
@@ -58,7 +67,10 @@ def validate_definition() -> Response:
     answers=ref("Validation"), scope="read",
 )  # fmt: skip
 def validate_change(query: Query, reference: str) -> Response:
-    """Say what a PUT of the fields given would make wrong or doubtful; without a body, what is so now."""
+    """Say what a PUT of the fields given would make wrong or doubtful; without a body, what is so now.
+
+    The answer is 200 also when the result would not be valid, and says so in `valid`.
+    """
     body = bodies.optional_json_object()
     with reading() as connection:
         row = tools.get(connection, Reference.parse(reference), query.get("version"))
@@ -80,7 +92,12 @@ def validate_change(query: Query, reference: str) -> Response:
     problems=(409,),
 )  # fmt: skip
 def import_tools(query: Query) -> Response:
-    """Take in definitions, one or many, as YAML or JSON: all or nothing, or `partial` each for itself."""
+    """Take in definitions, one or many, as YAML or JSON: all or nothing, or `partial` each for itself.
+
+    What is there and the same is left as it is; what differs is refused unless `overwrite` is set. An
+    import of nothing is good, and does nothing. The body may be YAML too, with a document for each
+    definition.
+    """
     items = bodies.items()
     with changing() as journal:
         results = list(
@@ -114,29 +131,26 @@ def _import_answer(results: list[Result], *, dry_run: bool) -> dict[str, Any]:
 
 
 _EXPORT: dict[str, Any] = {
-    "answers": listed(ref("ToolDefinition")), "content_types": (_YAML, JSON), "etag": False,
+    "answers": listed(ref("ToolDefinition")), "content_types": (_YAML, JSON), "problems": (404,),
 }  # fmt: skip
 
 
-@operation(blueprint, "GET", "/export", query=ExportQuery, problems=(404,), **_EXPORT)
+@operation(blueprint, "GET", "/export", query=ExportQuery, **_EXPORT)
 def export_tools(query: Query) -> Response:
-    """Give out the latest definitions as they go back in: of all tools, or of named ones."""
+    """Give out the latest definitions as they go back in: of all tools, or of named ones.
+
+    The definitions come in the order of the names, from one snapshot. An import takes the answer as it
+    is. Ask for `format=json` where YAML cannot be read.
+    """
     return _export(query.get("names"), query["format"])
 
 
-@operation(
-    blueprint, "POST", "/export", scope="read", problems=(404,),
-    body=shape(
-        {
-            "names": listed({"type": "string", "minLength": 1, "maxLength": 100}) | {"maxItems": 10_000},
-            "format": {"enum": ["yaml", "json"]},
-        },
-        optional=("names", "format"),
-    ),
-    **_EXPORT,
-)  # fmt: skip
+@operation(blueprint, "POST", "/export", body=ref("Export"), scope="read", etag=False, **_EXPORT)
 def export_named_tools() -> Response:
-    """Give out the latest definitions of many named tools."""
+    """Give out the latest definitions of many named tools.
+
+    As a GET, for more names than a URL can hold, and for names with commas.
+    """
     body = ExportBody().load(bodies.json_object())
     return _export(body.get("names"), body["format"])
 
@@ -148,13 +162,25 @@ def _export(names: list[str] | None, format_: str) -> Response:
         connection = opened.enter_context(reading())
         if names is not None:
             exports.check_names(connection, names)
-        revision = current_revision(connection)
+        state = exports.read_state(connection)
         documents = exports.documents(connection, names)
         texts = yaml_texts(documents) if format_ == "yaml" else _array(map(json_text.dumps, documents))
         response = Response(texts, mimetype=_YAML if format_ == "yaml" else JSON)
-        response.call_on_close(opened.pop_all().close)
-    response.headers["X-Catalog-Revision"] = str(revision)
+        response.headers["X-Catalog-Revision"] = str(state.revision)
+        if request.method != "POST":
+            response.set_etag(_tag(state, names, format_))
+        # Before anything is rendered: what the client has already need not be.
+        conditional(response)
+        held = opened.pop_all()
+        response.response = _while_held(texts, held)
+        response.call_on_close(held.close)  # also when nothing of it is sent
     return response
+
+
+def _while_held(texts: Iterator[str], held: ExitStack) -> Iterator[str]:
+    """Let go of what an export holds as soon as its end is made."""
+    with held:
+        yield from texts
 
 
 def _take_export_place(opened: ExitStack) -> None:
@@ -163,6 +189,12 @@ def _take_export_place(opened: ExitStack) -> None:
     if not places.acquire(blocking=False):
         raise DatabaseBusy("Too many exports are under way here already. Try again shortly.")
     opened.callback(places.release)
+
+
+def _tag(state: exports.State, names: list[str] | None, format_: str) -> str:
+    """Return the entity tag of an export without its bytes, which are a function of these."""
+    made_from = (toolcatalog.__version__, state.revision, state.changed_at, names, format_)
+    return rendering.etag(json_text.dumps(made_from).encode())
 
 
 def _array(texts: Iterable[str]) -> Iterator[str]:

@@ -11,14 +11,19 @@ from toolcatalog import metrics
 from toolcatalog.api import measuring
 from toolcatalog.api.answers import answer
 from toolcatalog.api.operations import operation
-from toolcatalog.schemas.answers import ref
+from toolcatalog.schemas.shapes import ref
 
-blueprint = Blueprint("figures", __name__, url_prefix="/api/v1/tools")
+blueprint = Blueprint(
+    "figures", __name__, url_prefix="/api/v1/tools", description="The metrics of the service."
+)
 
 
 @operation(blueprint, "GET", "/metrics", answers=ref("Metrics"))
 def get_metrics() -> Response:
-    """Return the main figures since the start, as numbers: seconds, milliseconds, shares from 0 to 1."""
+    """Return the main figures since the start, as numbers: seconds, milliseconds, shares from 0 to 1.
+
+    They are of all workers of the host that answers. The answer is never cached.
+    """
     found = _Figures()
     return _fresh(
         {
@@ -40,7 +45,10 @@ def get_metrics() -> Response:
 
 @operation(blueprint, "GET", "/performance/stats", answers=ref("PerformanceStats"))
 def get_performance_stats() -> Response:
-    """Return what cache, database and connections do: shares from 0 to 1, times in milliseconds."""
+    """Return what cache, database and connections do: shares from 0 to 1, times in milliseconds.
+
+    They are of all workers of the host that answers. The answer is never cached.
+    """
     found = _Figures()
     return _fresh(
         {
@@ -76,7 +84,10 @@ def get_performance_stats() -> Response:
     etag=False,
 )
 def get_prometheus_metrics() -> Response:
-    """Return what `/metrics` does: all metrics of all workers, as Prometheus reads them."""
+    """Return what `/metrics` does: all metrics of all workers, as Prometheus reads them.
+
+    The text format of Prometheus, or OpenMetrics when `Accept` asks for it.
+    """
     text, content_type = measuring.prometheus_text(current_app, request.headers.get("Accept"))
     return Response(text, content_type=content_type)
 

@@ -14,9 +14,9 @@ from toolcatalog.api.answers import answer
 from toolcatalog.api.context import current
 from toolcatalog.api.operations import OPEN, operation
 from toolcatalog.prober import Probe
-from toolcatalog.schemas.answers import ref
+from toolcatalog.schemas.shapes import ref
 
-blueprint = Blueprint("health", __name__, url_prefix="/health")
+blueprint = Blueprint("health", __name__, url_prefix="/health", description="Whether the service can answer.")
 
 # A worker that cannot follow for so long, with a database that is up, shows what no longer is.
 _MAX_LAG_SECONDS = 10.0
@@ -24,7 +24,11 @@ _MAX_LAG_SECONDS = 10.0
 
 @operation(blueprint, "GET", "", answers=ref("Health"), unavailable=ref("Health"), scope=OPEN)
 def get_health() -> Response:
-    """Say how the service is: 200 when reads can be served, if only from the cache, 503 when not."""
+    """Say how the service is: 200 when reads can be served, if only from the cache, 503 when not.
+
+    Reads are served without the database too, as far as the cache has them: the status is then
+    `degraded`.
+    """
     probe, held = current().prober.look(), current().cache.statistics()
     status = _status(probe)
     health = {
@@ -42,13 +46,19 @@ def get_health() -> Response:
 
 @operation(blueprint, "GET", "/live", answers=ref("Probe"), scope=OPEN)
 def get_liveness() -> Response:
-    """Say that the process answers; nothing outside it is asked. Who fails this is to be restarted."""
+    """Say that the process answers; nothing outside it is asked. Who fails this is to be restarted.
+
+    For the liveness probe of an orchestrator.
+    """
     return _fresh({"status": "alive"}, 200)
 
 
 @operation(blueprint, "GET", "/ready", answers=ref("Probe"), unavailable=ref("Probe"), scope=OPEN)
 def get_readiness() -> Response:
-    """Say whether requests may be sent here: 503 when reads cannot be served, or not truly."""
+    """Say whether requests may be sent here: 503 when reads cannot be served, or show what is no longer so.
+
+    For the readiness probe of an orchestrator or a load balancer.
+    """
     is_ready = _status(current().prober.look()) != "unhealthy" and not _is_left_behind()
     return _fresh({"status": "ready" if is_ready else "not ready"}, 200 if is_ready else 503)
 

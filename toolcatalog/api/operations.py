@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -10,8 +11,8 @@ from flask_smorest import Blueprint
 
 from toolcatalog.api.answers import JSON
 from toolcatalog.api.bodies import YAML_TYPES
-from toolcatalog.schemas.answers import Schema, ref
 from toolcatalog.schemas.queries import QuerySchema
+from toolcatalog.schemas.shapes import Schema, ref, text, whole
 
 View = Callable[..., Any]
 
@@ -24,14 +25,35 @@ _WITH_BODY = (400, 413, 415, 422)
 _CONDITIONAL = (412, 428)
 _REFUSALS = {OPEN: set(), "read": {401, 429}, "write": {401, 403, 429}, "admin": {401, 403, 429}}
 
-_REQUEST_ID: dict[str, Schema] = {"X-Request-ID": {"schema": {"type": "string"}, "required": True}}
-_RETRY_AFTER: dict[str, Schema] = {"Retry-After": {"schema": {"type": "integer"}, "required": True}}
-_LOCATION: dict[str, Schema] = {"Location": {"schema": {"type": "string"}, "required": True}}
-_ETAG: dict[str, Schema] = {"ETag": {"schema": {"type": "string"}, "required": True}}
-_REVISION: dict[str, Schema] = {"X-Catalog-Revision": {"schema": {"type": "integer"}}}
+
+def _header(schema: Schema, *, required: bool = False) -> Schema:
+    """Describe a header of an answer; the description is the header's own."""
+    described = {"description": schema["description"], "schema": {"type": schema["type"]}}
+    return described | ({"required": True} if required else {})
+
+
+_REQUEST_ID: dict[str, Schema] = {
+    "X-Request-ID": _header(
+        text("The id of this request: the one that it came with, if it may stand in a log, or a new one."),
+        required=True,
+    )
+}
+_RETRY_AFTER: dict[str, Schema] = {
+    "Retry-After": _header(whole("After how many seconds to try again."), required=True)
+}
+_LOCATION: dict[str, Schema] = {"Location": _header(text("Where the new tool is."), required=True)}
+_ETAG: dict[str, Schema] = {
+    "ETag": _header(text("The tag of this representation, for If-None-Match and If-Match."), required=True)
+}
+_REVISION: dict[str, Schema] = {
+    "X-Catalog-Revision": _header(whole("The last committed change that this answer shows."))
+}
+TOTAL_HEADER: dict[str, Schema] = {
+    "X-Total-Count": _header(whole("How many there are in all, on all pages together."))
+}
 PAGE_HEADERS: dict[str, Schema] = {
-    "X-Total-Count": {"schema": {"type": "integer"}},
-    "Link": {"schema": {"type": "string"}, "description": 'the next page, as `<...>; rel="next"` (RFC 8288)'},
+    **TOTAL_HEADER,
+    "Link": _header(text('Where the next page is, as `<...>; rel="next"` (RFC 8288); absent on the last.')),
 }
 _IF_MATCH = {
     "in": "header",
@@ -44,6 +66,35 @@ _IF_NONE_MATCH = {
     "name": "If-None-Match",
     "schema": {"type": "string"},
     "description": "the ETag of an earlier answer; 304 when it still holds",
+}
+_IF_NONE_MATCH_OF_CHANGE = _IF_NONE_MATCH | {
+    "description": "412 when the tool has this ETag; `*` when there is such a tool at all",
+}
+_PATH_PARAMETERS = {
+    "reference": "the number or the name of a tool",
+    "name": "the name of a tool",
+    "version": "a version of the tool",
+    "platform": "a platform, such as linux",
+    "category": "a category, such as system",
+    "capability": "the name of a capability",
+}
+_RESPONSES = {
+    200: "The answer.",
+    201: "It was made.",
+    204: "It was done; there is no body.",
+    304: "The answer is the one that the client has.",
+    400: "The request or its body cannot be read.",
+    401: "A key is needed, or the one given is none.",
+    403: "The key may not do this.",
+    404: "There is nothing of that name or number.",
+    409: "It contradicts what the catalog has, or somebody else is changing it at this moment.",
+    412: "It is not in the state that the request asks for.",
+    413: "The body is too large.",
+    415: "The body is of a type, or in an encoding, that is not read here.",
+    422: "A parameter or a field is not valid; `errors` says which.",
+    428: "Changes here need If-Match.",
+    429: "Too many requests.",
+    503: "The database cannot be reached at the moment, and the answer is not in the cache.",
 }
 
 
@@ -94,12 +145,15 @@ def operation(
     if unavailable is not None:
         documented["responses"]["503"] = _good_answer(503, {JSON: unavailable}, {})
     if body is not None:
-        types = (JSON, *YAML_TYPES) if yaml else _json_types(method)
         documented["requestBody"] = {
             "required": not optional_body,
-            "content": {name: {"schema": body} for name in types},
+            "content": {name: {"schema": body} for name in _json_types(method)},
+            # Beside the JSON types they would be a warning to generators of clients, which write no YAML.
+            **({"x-also-accepts": list(YAML_TYPES)} if yaml else {}),
         }
-    request_headers = [*([_IF_MATCH] if conditional else []), *([_IF_NONE_MATCH] if is_read else [])]
+    request_headers = (
+        [_IF_MATCH, _IF_NONE_MATCH_OF_CHANGE] if conditional else [_IF_NONE_MATCH] if is_read else []
+    )
 
     def decorator(view: View) -> View:
         documented["operationId"] = view.__name__
@@ -114,7 +168,8 @@ def operation(
             schema = query() if isinstance(query, type) else query
             decorated = blueprint.arguments(schema, location="query", unknown=None)(decorated)
         _document_parameters(decorated, request_headers)
-        blueprint.add_url_rule(rule, view.__name__, decorated, methods=[method])
+        in_path = _path_parameters(f"{blueprint.url_prefix}{rule}")
+        blueprint.add_url_rule(rule, view.__name__, decorated, methods=[method], parameters=in_path)
         return view
 
     return decorator
@@ -125,13 +180,21 @@ def _document_parameters(view: View, parameters: list[Schema]) -> None:
     view._apidoc.setdefault("arguments", {}).setdefault("parameters", []).extend(parameters)  # type: ignore[attr-defined]
 
 
+def _path_parameters(rule: str) -> list[Schema]:
+    """Describe the parameters of a path; of which type they are, flask-smorest finds in the rule."""
+    return [
+        {"in": "path", "name": name, "description": _PATH_PARAMETERS[name]}
+        for name in re.findall("<([a-z]+)>", rule)
+    ]
+
+
 def _json_types(method: str) -> tuple[str, ...]:
     return (JSON, "application/merge-patch+json") if method == "PATCH" else (JSON,)
 
 
 def _good_answer(status: int, contents: dict[str, Schema], headers: dict[str, Schema]) -> Schema:
     every = {**_REQUEST_ID, **_REVISION, **(_LOCATION if status == HTTPStatus.CREATED else {})}
-    answer: Schema = {"description": HTTPStatus(status).phrase, "headers": {**every, **headers}}
+    answer: Schema = {"description": _RESPONSES[status], "headers": {**every, **headers}}
     if contents:
         answer["content"] = {name: {"schema": schema} for name, schema in contents.items()}
     return answer
@@ -139,4 +202,4 @@ def _good_answer(status: int, contents: dict[str, Schema], headers: dict[str, Sc
 
 def _problem(code: int) -> Schema:
     headers = {**_REQUEST_ID, **(_RETRY_AFTER if code in (429, 503) else {})}
-    return {"description": HTTPStatus(code).phrase, "headers": headers, "content": _PROBLEM}
+    return {"description": _RESPONSES[code], "headers": headers, "content": _PROBLEM}

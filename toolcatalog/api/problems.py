@@ -12,6 +12,7 @@ from flask_smorest import Api
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from toolcatalog import errors
+from toolcatalog.api.answers import answer
 from toolcatalog.core import json_text
 from toolcatalog.errors import CatalogError, Finding, dotted
 
@@ -35,20 +36,25 @@ DOCS = "/api/v1/docs"
 
 def problem(status: int, code: str, detail: str, findings: Sequence[Finding] = ()) -> Response:
     """Make a problem document (RFC 9457, section 3)."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": int(status),
-        "code": code,
-        "detail": detail,
-        "request_id": g.request_id,
-    }
+    body = problem_document(status, code, detail, g.request_id)
     if findings:
         body["errors"] = as_errors(findings)
     response = Response(json_text.dumps(body), status=status, mimetype="application/problem+json")
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
+
+
+def problem_document(status: int, code: str, detail: str, request_id: str) -> dict[str, Any]:
+    """Return what every problem document has."""
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "code": code,
+        "detail": detail,
+        "request_id": request_id,
+    }
 
 
 def as_errors(findings: Iterable[Finding]) -> list[dict[str, Any]]:
@@ -64,6 +70,16 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest has no types
 
     # Each operation says which problems it may answer; a default of another shape would be wrong twice.
     DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def _register_responses(self) -> None:
+        """Leave out flask-smorest's own shape of errors, which nothing here has."""
+
+    def _register_pagination_header(self) -> None:
+        """Leave out flask-smorest's own way of paging."""
+
+    def _openapi_json(self) -> Response:
+        """Answer the document, with its ETag as all reads."""
+        return answer(self.spec.to_dict())
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer an error of Flask, of webargs (its `data`), or one that nobody foresaw."""

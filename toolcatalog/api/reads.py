@@ -131,12 +131,21 @@ def key_of(query: Mapping[str, Any]) -> Key:
     return (request.path, *sorted(given))
 
 
-def page_headers(total: int | None, following: Cursor | None) -> tuple[tuple[str, str], ...]:
-    """Say how long the whole list is, None where nobody counts, and where the next page is (RFC 8288)."""
-    headers = () if total is None else (("X-Total-Count", str(total)),)
+def page_headers(total: int, following: Cursor | None) -> tuple[tuple[str, str], ...]:
+    """Say how long the whole list is, and where the next page is (RFC 8288)."""
+    return _list_headers(total, "cursor", None if following is None else following.text)
+
+
+def history_headers(total: int, before: int | None) -> tuple[tuple[str, str], ...]:
+    """Say how long a whole history is, and where the next page is, which ends before a revision."""
+    return _list_headers(total, "before", None if before is None else str(before))
+
+
+def _list_headers(total: int, parameter: str, following: str | None) -> tuple[tuple[str, str], ...]:
+    count = ("X-Total-Count", str(total))
     if following is None:
-        return headers
-    left_out = ("cursor", "min_revision")
+        return (count,)
+    left_out = (parameter, "min_revision")
     parameters = [(name, value) for name, value in request.args.items(multi=True) if name not in left_out]
-    query = urlencode([*parameters, ("cursor", following.text)])
-    return (*headers, ("Link", f'<{request.path}?{query}>; rel="next"'))
+    query = urlencode([*parameters, (parameter, following)])
+    return (count, ("Link", f'<{request.path}?{query}>; rel="next"'))

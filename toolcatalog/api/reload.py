@@ -11,28 +11,37 @@ from sqlalchemy import text
 from toolcatalog.api import measuring
 from toolcatalog.api.answers import answer
 from toolcatalog.api.context import Context, current, reading
-from toolcatalog.api.operations import operation
+from toolcatalog.api.operations import TOTAL_HEADER, operation
 from toolcatalog.api.tools import Query
 from toolcatalog.cache.shared import State
 from toolcatalog.listener import APPLICATION_NAME
 from toolcatalog.reload import applying
 from toolcatalog.reload.leading import LOCK, PERIOD_SECONDS
-from toolcatalog.schemas.answers import listed, ref
 from toolcatalog.schemas.queries import ReloadHistoryQuery, ReloadQuery
+from toolcatalog.schemas.shapes import listed, ref
 from toolcatalog.services import changes, reloads, tools
 from toolcatalog.services.tools import Reference
 
-blueprint = Blueprint("reload", __name__, url_prefix="/api/v1/tools/reload")
+blueprint = Blueprint(
+    "reload",
+    __name__,
+    url_prefix="/api/v1/tools/reload",
+    description="Hot reload of the definitions' folder.",
+)
 
 # A worker hears of a reload in milliseconds; one that does not within this time is stuck, and is said to be.
 _WORKERS_HEAR_WITHIN_SECONDS = 5.0
 
 
 @operation(
-    blueprint, "POST", "", query=ReloadQuery, answers=ref("ReloadResult"), problems=(404, 409), scope="admin"
+    blueprint, "POST", "", query=ReloadQuery, answers=ref("ReloadReport"), problems=(404, 409), scope="admin"
 )
 def reload_tools(query: Query) -> Response:
-    """Re-read the definitions and drop the caches; answers when every worker has it."""
+    """Re-read the definitions and drop the caches; answers when every worker has it.
+
+    The folder of the host that answers is read, and what is new in it is applied. `workers_behind` is 0
+    when every worker of every host answers from it.
+    """
     parts = current()
     only = query.get("tool_name")
     outcome = applying.apply(
@@ -77,7 +86,11 @@ _BEHIND = text(
 
 @operation(blueprint, "GET", "/status", answers=ref("ReloadStatus"))
 def get_reload_status() -> Response:
-    """Say who watches the folder, what the last reload did, and what is wrong in which file."""
+    """Say who watches the folder, what the last reload did, and what is wrong in which file.
+
+    The errors are all that are in the folder after the last reload, also those that an earlier one
+    found.
+    """
     parts = current()
     with reading() as connection:
         last = reloads.find_last(connection)
@@ -93,15 +106,32 @@ def get_reload_status() -> Response:
     return answer(status)
 
 
-@operation(blueprint, "GET", "/history", query=ReloadHistoryQuery, answers=listed(ref("Reload")))
+@operation(
+    blueprint,
+    "GET",
+    "/history",
+    query=ReloadHistoryQuery,
+    answers=listed(ref("Reload")),
+    headers=TOTAL_HEADER,
+)
 def get_reload_history(query: Query) -> Response:
-    """List the last reloads, of all hosts and before any restart, the newest first."""
+    """List the last reloads, of all hosts and before any restart, the newest first.
+
+    The last 10,000 are kept; one that found nothing new, and that nobody asked for, is not.
+    """
     with reading() as connection:
-        return answer([reloads.answer(one) for one in reloads.list_last(connection, query["limit"])])
+        last = reloads.list_last(connection, query["limit"])
+        total = reloads.count(connection)
+    response = answer([reloads.answer(one) for one in last])
+    response.headers["X-Total-Count"] = str(total)
+    return response
 
 
 @operation(blueprint, "GET", "/statistics", answers=ref("ReloadStatistics"))
 def get_reload_statistics() -> Response:
-    """Count the reloads of the history: by result, by trigger, and how long they took."""
+    """Count the reloads of the history: by result, by trigger, and how long they took.
+
+    What is counted are the reloads that are kept.
+    """
     with reading() as connection:
         return answer(reloads.statistics(connection))

@@ -14,19 +14,28 @@ from toolcatalog.api.reads import answer_read, key_of, page_headers
 from toolcatalog.api.tools import Query, answer_page, bound, fields_of, filters_of
 from toolcatalog.cache.dependence import OnEverything
 from toolcatalog.cache.store import Answer, Key
-from toolcatalog.schemas.answers import listed, ref
 from toolcatalog.schemas.queries import ListQuery, PageQuery, SearchQuery
+from toolcatalog.schemas.shapes import listed, ref
 from toolcatalog.services import capabilities, rows
 from toolcatalog.services import search as searching
 
-blueprint = Blueprint("search", __name__, url_prefix="/api/v1")
+blueprint = Blueprint(
+    "search",
+    __name__,
+    url_prefix="/api/v1",
+    description="Search, and the capabilities that tools are found by.",
+)
 
 
 @operation(
     blueprint, "GET", "/tools/search", query=SearchQuery, answers=listed(ref("Hit")), headers=PAGE_HEADERS
 )
 def search_tools(query: Query) -> Response:
-    """Find tools by what they should do, in any words, or by a part of their name; the best first."""
+    """Find tools by what they should do, in any words, or by a part of their name; the best first.
+
+    Every hit says which of its fields have which words. Without `q` and `name`, all tools that pass the
+    filters are found.
+    """
     key = key_of(query)
     return answer_read(key, query, lambda parts: _render_hits(parts, key, query))
 
@@ -60,11 +69,15 @@ def _render_hits(parts: Context, key: Key, query: Query) -> Answer:
     "GET",
     "/capabilities",
     query=PageQuery,
-    answers=listed(ref("Capability")),
+    answers=listed(ref("CapabilitySummary")),
     headers=PAGE_HEADERS,
 )
 def list_capabilities(query: Query) -> Response:
-    """List what the tools of the catalog can do, by name, with how many can."""
+    """List what the tools of the catalog can do, by name, with how many can.
+
+    The list is in the order of the names. The tools behind a name are at
+    `/api/v1/capabilities/{capability}/tools`.
+    """
     key = key_of(query)
     return answer_read(key, query, lambda parts: _render_capabilities(parts, key, query))
 
@@ -72,12 +85,11 @@ def list_capabilities(query: Query) -> Response:
 def _render_capabilities(parts: Context, key: Key, query: Query) -> Answer:
     after = cursors.read(query.get("cursor"), {}, (str,))
     with parts.database.read() as connection:
-        found, more, revision = capabilities.page(
-            connection, after=after[0] if after else None, limit=query["limit"]
-        )
-    text = rendering.body([dataclasses.asdict(one) for one in found])
-    headers = page_headers(None, cursors.make((found[-1].capability_name,) if more else None, {}))
-    return rendering.answer(text, key, revision, OnEverything(), headers)
+        page = capabilities.page(connection, after=after[0] if after else None, limit=query["limit"])
+    text = rendering.body([dataclasses.asdict(one) for one in page.found])
+    last = (page.found[-1].capability_name,) if page.has_more else None
+    headers = page_headers(page.total, cursors.make(last, {}))
+    return rendering.answer(text, key, page.revision, OnEverything(), headers)
 
 
 @operation(
@@ -85,5 +97,9 @@ def _render_capabilities(parts: Context, key: Key, query: Query) -> Answer:
     answers=listed(ref("Tool")), headers=PAGE_HEADERS,
 )  # fmt: skip
 def list_tools_of_capability(query: Query, capability: str) -> Response:
-    """List the tools that can do something."""
+    """List the tools that can do something.
+
+    As the list of all tools with the filter `capability`; a capability that no tool has gives an empty
+    list.
+    """
     return answer_page({**query, "capability": capability})

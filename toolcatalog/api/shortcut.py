@@ -71,7 +71,8 @@ class Shortcut:
             return self._ask(words, environ, start_response)
         way = answer.ways.get(words)
         known = environ.get("HTTP_IF_NONE_MATCH")
-        is_known = known == f'"{answer.etag}"'
+        # Weak behind a proxy that compresses; If-None-Match compares weakly (RFC 9110, 13.1.2).
+        is_known = known is not None and known.removeprefix("W/") == f'"{answer.etag}"'
         reader = self._guard.reader(environ.get("HTTP_AUTHORIZATION"))
         if way is None or reader is None or (known is not None and not is_known):
             return self._app(environ, start_response)

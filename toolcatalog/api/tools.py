@@ -19,12 +19,14 @@ from toolcatalog.core import definition as definitions
 from toolcatalog.core.definition import Document
 from toolcatalog.core.filters import Filters
 from toolcatalog.core.merge import merge_patch
-from toolcatalog.schemas.answers import listed, ref, shape
 from toolcatalog.schemas.queries import SUMMARY_FIELDS, ListQuery, ToolQuery, ToolReadQuery
+from toolcatalog.schemas.shapes import listed, ref
 from toolcatalog.services import listing, rows, tools
 from toolcatalog.services.tools import Reference
 
-blueprint = Blueprint("tools", __name__, url_prefix="/api/v1/tools")
+blueprint = Blueprint(
+    "tools", __name__, url_prefix="/api/v1/tools", description="Tools: lists, single ones, and their changes."
+)
 
 _TOOLS = listed(ref("Tool"))
 _LIST_NAMES = (
@@ -44,7 +46,11 @@ Query = Mapping[str, Any]
 
 @operation(blueprint, "GET", "", query=ListQuery, answers=_TOOLS, headers=PAGE_HEADERS)
 def list_tools(query: Query) -> Response:
-    """List the latest version of each tool, filtered, ordered, a page at a time."""
+    """List the latest version of each tool, filtered, ordered, a page at a time.
+
+    Each tool stands there once, in the version that is its latest. `fields` and `view` choose what is
+    said of each; the filters narrow the list, and all given have to hold.
+    """
     return answer_page(query)
 
 
@@ -57,7 +63,11 @@ def list_tools(query: Query) -> Response:
     headers=PAGE_HEADERS,
 )
 def list_tools_of_platform(query: Query, platform: str) -> Response:
-    """List the tools of a platform."""
+    """List the tools of a platform.
+
+    As the list of all tools with the filter `platform`; a platform that no tool has gives an empty
+    list.
+    """
     return answer_page({**query, "platform": platform})
 
 
@@ -70,7 +80,11 @@ def list_tools_of_platform(query: Query, platform: str) -> Response:
     headers=PAGE_HEADERS,
 )
 def list_tools_of_category(query: Query, category: str) -> Response:
-    """List the tools of a category."""
+    """List the tools of a category.
+
+    As the list of all tools with the filter `category`; a category that no tool has gives an empty
+    list.
+    """
     return answer_page({**query, "category": category})
 
 
@@ -115,13 +129,20 @@ def _render_page(parts: Context, key: Key, query: Query) -> Answer:
 
 @operation(blueprint, "GET", "/<reference>", query=ToolReadQuery, answers=ref("Tool"))
 def get_tool(query: Query, reference: str) -> Response:
-    """Return one tool, whole, by id or name."""
+    """Return one tool, whole, by id or name.
+
+    Digits are an id, anything else is a name. A tool that bears the name of another path, such as
+    `search`, is found by its id, or at `/api/v1/tools/name/{name}`.
+    """
     return answer_version(Reference.parse(reference), query.get("version"), query)
 
 
 @operation(blueprint, "GET", "/name/<name>", query=ToolReadQuery, answers=ref("Tool"))
 def get_tool_by_name(query: Query, name: str) -> Response:
-    """Return one tool, whole, by name; also one whose name is a word of a path here."""
+    """Return one tool, whole, by name; also one whose name is a word of a path here.
+
+    The answer is the same as by id, down to its ETag.
+    """
     return answer_version(Reference(name=name), query.get("version"), query)
 
 
@@ -140,7 +161,11 @@ def answer_version(reference: Reference, version: str | None, query: Query) -> R
     blueprint, "POST", "", body=ref("ToolDefinition"), status=201, answers=ref("Tool"), problems=(409,)
 )
 def create_tool() -> Response:
-    """Add a tool, or a version of one that is there."""
+    """Add a tool, or a version of one that is there.
+
+    The newest version becomes the latest. 409 when the tool has this version already, or had it and it
+    is retired.
+    """
     definition = definitions.from_document(bodies.json_object())
     with changing() as journal:
         row = tools.create(journal, definition)
@@ -154,27 +179,42 @@ _CHANGE: dict[str, Any] = {
 
 @operation(blueprint, "PUT", "/<reference>", body=ref("ToolChanges"), **_CHANGE)
 def replace_fields(query: Query, reference: str) -> Response:
-    """Replace the fields given. Another `version` makes a new version, and keeps this one."""
+    """Replace the fields given. Another `version` makes a new version, and keeps this one.
+
+    A field that is given takes the place of the whole field that was there; fields that are not given
+    stay. What changes nothing takes no revision.
+    """
     body = bodies.json_object()
     return _change(query, reference, lambda document: {**document, **body})
 
 
 @operation(blueprint, "PATCH", "/<reference>", body=ref("ToolPatch"), **_CHANGE)
 def patch_tool(query: Query, reference: str) -> Response:
-    """Merge a JSON merge patch (RFC 7396) into a tool: null removes a field."""
+    """Merge a JSON merge patch (RFC 7396) into a tool: null removes a field.
+
+    Maps are merged field by field, lists are replaced. A patch that changes nothing takes no revision.
+    """
     body = bodies.json_object()
     return _change(query, reference, lambda document: merge_patch(document, body))
 
 
 @operation(blueprint, "PATCH", "/<reference>/enable", **_CHANGE)
 def enable_tool(query: Query, reference: str) -> Response:
-    """Let a tool be used."""
+    """Let a tool be used.
+
+    A tool that is enabled already stays as it is. For a tool that came from a file, this holds until
+    file and catalog say the same again.
+    """
     return _change(query, reference, lambda document: {**document, "enabled": True})
 
 
 @operation(blueprint, "PATCH", "/<reference>/disable", **_CHANGE)
 def disable_tool(query: Query, reference: str) -> Response:
-    """Keep a tool from being used; it stays in the catalog."""
+    """Keep a tool from being used; it stays in the catalog.
+
+    A tool that is disabled already stays as it is. For a tool that came from a file, this holds until
+    file and catalog say the same again.
+    """
     return _change(query, reference, lambda document: {**document, "enabled": False})
 
 
@@ -185,11 +225,15 @@ def _change(query: Query, reference: str, change: Callable[[Document], Document]
 
 
 @operation(
-    blueprint, "POST", "/<reference>/rollback", body=shape({"version": {"type": "string", "minLength": 1}}),
+    blueprint, "POST", "/<reference>/rollback", body=ref("Rollback"),
     answers=ref("Tool"), conditional=True, problems=(409,),
 )  # fmt: skip
 def roll_tool_back(reference: str) -> Response:
-    """Make an earlier version the latest, as a new change."""
+    """Make an earlier version the latest, as a new change.
+
+    The newer versions stay, and the mark of the latest stays here until a version is added that is
+    newer than the one it was moved from.
+    """
     version = bodies.required_text(bodies.json_object(), "version")
     with changing() as journal:
         row = tools.roll_back(journal, Reference.parse(reference), version, precondition())
@@ -208,7 +252,11 @@ def roll_tool_back(reference: str) -> Response:
     problems=(409,),
 )
 def retire_tool(query: Query, reference: str) -> Response:
-    """Take a tool, or one version of it, out of the catalog. Nothing is lost: a restore brings it back."""
+    """Take a tool, or one version of it, out of the catalog. Nothing is lost: a restore brings it back.
+
+    Without `version`, all versions are retired. When the latest is, the newest that is left becomes the
+    latest.
+    """
     with changing() as journal:
         tools.retire(journal, Reference.parse(reference), query.get("version"), precondition())
     return Response(status=204)
@@ -216,7 +264,11 @@ def retire_tool(query: Query, reference: str) -> Response:
 
 @operation(blueprint, "POST", "/<reference>/restore", query=ToolQuery, answers=ref("Tool"), problems=(409,))
 def restore_tool(query: Query, reference: str) -> Response:
-    """Bring back what was retired last, or one version."""
+    """Bring back what was retired last, or one version.
+
+    Without `version`, the versions that were retired last come back together. What is there already
+    stays as it is.
+    """
     with changing() as journal:
         row = tools.restore(journal, Reference.parse(reference), query.get("version"))
     return answer_tool(row)

@@ -87,12 +87,53 @@ class Kind(ABC):
 
     @abstractmethod
     def schema(self) -> dict[str, Any]:
-        """Describe the kind in JSON Schema."""
+        """Describe the kind in JSON Schema; with a name, as a `$ref` and the `$defs` that it is in."""
+
+
+def named(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Refer to a schema by name and carry its definition along, until `hoisted` puts it at the top."""
+    return {"$ref": f"#/$defs/{name}", "$defs": {name: schema}} if name else schema
+
+
+def hoisted(schema: dict[str, Any]) -> dict[str, Any]:
+    """Move the `$defs` from all places of a schema to its top, where its `$ref`s look for them."""
+    definitions: dict[str, Any] = {}
+
+    def without_definitions(value: Any) -> Any:
+        if isinstance(value, list):
+            return [without_definitions(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        for name, inner in value.get("$defs", {}).items():
+            if name not in definitions:
+                definitions[name] = {}  # its place, before those that it refers to
+                definitions[name] |= without_definitions(inner)
+        return {key: without_definitions(item) for key, item in value.items() if key != "$defs"}
+
+    top: dict[str, Any] = without_definitions(schema)
+    return top | {"$defs": definitions}
+
+
+@dataclass(frozen=True, slots=True)
+class Described(Kind):
+    """A kind with what a field of it means, which editors and API clients show."""
+
+    description: str
+    kind: Kind
+
+    def read(self, value: Any, path: Path, report: Report) -> Any:
+        return self.kind.read(value, path, report)
+
+    def schema(self) -> dict[str, Any]:
+        return {"description": self.description, **self.kind.schema()}
 
 
 @dataclass(frozen=True, slots=True)
 class Text(Kind):
-    """A string. `known` values are usual (another one is a warning), `choices` are the only ones."""
+    """A string. `known` values are usual (another one is a warning), `choices` are the only ones.
+
+    `choices` may have a name in the JSON Schema, so that clients get one type for them.
+    """
 
     max_length: int | None = None
     pattern: str | None = None
@@ -100,6 +141,7 @@ class Text(Kind):
     known: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     blank: bool = False
+    name: str = ""
 
     def read(self, value: Any, path: Path, report: Report) -> Any:
         if not isinstance(value, str):
@@ -119,7 +161,7 @@ class Text(Kind):
     def schema(self) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "string"}
         if self.choices:
-            return schema | {"enum": list(self.choices)}
+            return named(self.name, schema | {"enum": list(self.choices)})
         if not self.blank:
             schema["minLength"] = 1
         if self.max_length is not None:
@@ -199,7 +241,7 @@ class Estimate(Kind):
         return kind.read(value, path, report)
 
     def schema(self) -> dict[str, Any]:
-        return {"anyOf": [_EXPRESSION.schema(), _AMOUNT.schema()]}
+        return named("Estimate", {"anyOf": [_EXPRESSION.schema(), _AMOUNT.schema()]})
 
 
 _EXPRESSION = Formula(compile_expression, "expression")
@@ -268,11 +310,16 @@ _ANYTHING = Anything()
 
 @dataclass(frozen=True, slots=True)
 class Map(Kind):
-    """A map with known fields; others are an error, or kept as written where the map is `free`."""
+    """A map with known fields; others are an error, or kept as written where the map is `free`.
+
+    `name` and `description` are its own in the JSON Schema, so that clients get a type of that name.
+    """
 
     fields: Mapping[str, Kind] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     free: bool = False
+    name: str = ""
+    description: str = ""
 
     def read(self, value: Any, path: Path, report: Report) -> Any:
         if not isinstance(value, dict):
@@ -292,11 +339,13 @@ class Map(Kind):
 
     def schema(self) -> dict[str, Any]:
         schema: dict[str, Any] = {"type": "object"}
+        if self.description:
+            schema["description"] = self.description
         if self.fields:
             schema["properties"] = {name: kind.schema() for name, kind in self.fields.items()}
         if self.required:
             schema["required"] = list(self.required)
-        return schema if self.free else schema | {"additionalProperties": False}
+        return named(self.name, schema if self.free else schema | {"additionalProperties": False})
 
 
 NAME = Text(max_length=100, pattern=LABEL, hint="printable characters, without a slash or spaces at the ends")
@@ -306,7 +355,7 @@ NAME = Text(max_length=100, pattern=LABEL, hint="printable characters, without a
 class NamedMaps(Kind):
     """Maps that have a name each: written as a map by name, or as a list whose items carry `name_field`.
 
-    Read as a map by name, in the order in which they were written.
+    Read as a map by name, in the order in which they were written. The item has a name in the JSON Schema.
     """
 
     name_field: str
@@ -340,13 +389,20 @@ class NamedMaps(Kind):
         return result
 
     def _listed(self) -> Map:
-        return Map({self.name_field: NAME, **self.item.fields}, (self.name_field, *self.item.required))
+        return Map(
+            {self.name_field: Described("Its name, unique in the list.", NAME), **self.item.fields},
+            (self.name_field, *self.item.required),
+            name=f"Named{self.item.name}",
+            description=f"{self.item.description} As an item of a list, it carries its name.",
+        )
 
     def schema(self) -> dict[str, Any]:
         by_name = {
             "type": "object",
+            "description": "By name, in the order in which they were written.",
             "propertyNames": NAME.schema(),
             "additionalProperties": self.item.schema(),
+            "minProperties": self.least,
         }
-        listed = {"type": "array", "items": self._listed().schema()}
-        return {"anyOf": [by_name | {"minProperties": self.least}, listed | {"minItems": self.least}]}
+        listed = {"type": "array", "items": self._listed().schema(), "minItems": self.least}
+        return {"anyOf": [named(f"{self.item.name}Map", by_name), listed]}

@@ -63,6 +63,15 @@ class Moment(ma.fields.AwareDateTime):
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from error
 
 
+class Several(DelimitedList):
+    """Several values: separated by commas, or the parameter again for each, as many clients write lists."""
+
+    is_multiple = True
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        return super()._deserialize(",".join(value), attr, data, **options)  # type: ignore[no-untyped-call]
+
+
 class StrictSchema(ma.Schema):
     """What refuses fields that it does not know."""
 
@@ -71,9 +80,10 @@ class StrictSchema(ma.Schema):
 
     def handle_error(self, error: ma.ValidationError, data: Any, **_: Any) -> None:
         """Name the parameter that an unknown one was probably meant to be."""
+        known = sorted(field.data_key or name for name, field in self.fields.items())
         for name, messages in error.messages_dict.items():
             if messages == [self.error_messages["unknown"]]:
-                messages[:] = [f"is not a parameter here; {nearest(str(name), sorted(self.fields))}"]
+                messages[:] = [f"is not a parameter here; {nearest(str(name), known)}"]
 
 
 class QuerySchema(StrictSchema):
@@ -81,8 +91,12 @@ class QuerySchema(StrictSchema):
 
     @ma.pre_load
     def _refuse_repetition(self, data: MultiDictProxy, **_: Any) -> MultiDictProxy:
-        """Refuse a parameter that stands there twice: either value would be a guess."""
-        repeated = {name: ["is given more than once"] for name, values in data.lists() if len(values) > 1}
+        """Refuse a parameter of one value that stands there twice: either value would be a guess."""
+        repeated = {
+            name: ["is given more than once"]
+            for name, values in data.lists()
+            if len(values) > 1 and name not in data.multiple_keys
+        }
         if repeated:
             raise ma.ValidationError(repeated)
         return data
@@ -90,7 +104,11 @@ class QuerySchema(StrictSchema):
 
 def limit(default: int) -> Whole:
     """How many rows a page has at most."""
-    return Whole(load_default=default, validate=validate.Range(min=1, max=MAX_LIMIT))
+    return Whole(
+        load_default=default,
+        validate=validate.Range(min=1, max=MAX_LIMIT),
+        metadata={"description": "how many a page has at most"},
+    )
 
 
 class ReadQuery(QuerySchema):
@@ -105,18 +123,20 @@ class ReadQuery(QuerySchema):
 class FilterQuery(QuerySchema):
     """What a list of tools may be narrowed by."""
 
-    platform = Word()
-    category = Word()
-    status = ma.fields.String(validate=validate.OneOf(definition.STATUSES))
-    enabled = Switch()
-    capability = Word()
-    tag = Word()
+    platform = Word(metadata={"description": "tools for this platform"})
+    category = Word(metadata={"description": "tools for this kind of work"})
+    status = ma.fields.String(
+        validate=validate.OneOf(definition.STATUSES), metadata={"description": "tools of this status"}
+    )
+    enabled = Switch(metadata={"description": "tools that may be used, or those that may not"})
+    capability = Word(metadata={"description": "tools that can do this"})
+    tag = Word(metadata={"description": "tools with this tag"})
     name = Word(metadata={"description": "the exact name"})
     version = Word(metadata={"description": "tools at this version, be it their latest or not"})
     updated_since = Moment(
         format="iso",
         default_timezone=dt.UTC,
-        metadata={"description": "RFC 3339; UTC where it has no offset"},
+        metadata={"description": "tools that changed since, as RFC 3339 has it; UTC without an offset"},
     )
 
 
@@ -130,7 +150,7 @@ class PageQuery(ReadQuery):
 class ViewQuery(QuerySchema):
     """Which fields of each tool are answered."""
 
-    fields_ = DelimitedList(
+    fields_ = Several(
         ma.fields.String(validate=validate.OneOf(FIELDS)),
         data_key="fields",
         validate=validate.Length(min=1, error="names no field"),
@@ -146,7 +166,11 @@ class ViewQuery(QuerySchema):
 class ListQuery(FilterQuery, PageQuery, ViewQuery):
     """A list of tools."""
 
-    sort = ma.fields.String(load_default="tool_name", validate=validate.OneOf(SORTS))
+    sort = ma.fields.String(
+        load_default="tool_name",
+        validate=validate.OneOf(SORTS),
+        metadata={"description": "in which order; - turns it round"},
+    )
 
 
 class SearchQuery(FilterQuery, PageQuery, ViewQuery):
@@ -173,8 +197,8 @@ class ToolReadQuery(ToolQuery, ReadQuery):
 class DifferenceQuery(ReadQuery):
     """Two versions of a tool."""
 
-    from_ = Word(data_key="from", required=True)
-    to = Word(metadata={"description": "the latest without"})
+    from_ = Word(data_key="from", required=True, metadata={"description": "the one version"})
+    to = Word(metadata={"description": "the other version; the latest without"})
 
 
 class HistoryQuery(ReadQuery):
@@ -189,7 +213,11 @@ class HistoryQuery(ReadQuery):
 class ChangesQuery(QuerySchema):
     """The changes of all tools, in order."""
 
-    since = Whole(load_default=0, validate=validate.Range(min=0, max=2**63 - 1))
+    since = Whole(
+        load_default=0,
+        validate=validate.Range(min=0, max=2**63 - 1),
+        metadata={"description": "changes after this revision"},
+    )
     wait = Whole(
         load_default=0,
         validate=validate.Range(min=0, max=MAX_WAIT_SECONDS),
@@ -215,12 +243,16 @@ class ImportQuery(QuerySchema):
 class ExportQuery(QuerySchema):
     """Which definitions come out, and how."""
 
-    names = DelimitedList(
+    names = Several(
         Word(),
         validate=validate.Length(min=1, error="names no tool"),
         metadata={"description": "only these, separated by commas; all without"},
     )
-    format = ma.fields.String(load_default="yaml", validate=validate.OneOf(("yaml", "json")))
+    format = ma.fields.String(
+        load_default="yaml",
+        validate=validate.OneOf(("yaml", "json")),
+        metadata={"description": "how they are written"},
+    )
 
 
 class ExportBody(StrictSchema):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 
-from toolcatalog.models import Capability, ToolVersion
-from toolcatalog.services.changes import current_revision
+from toolcatalog.models import Capability, CatalogState, ToolVersion
 from toolcatalog.services.listing import LISTED
 
 
@@ -20,8 +20,17 @@ class Summary:
     description: str | None
 
 
-def page(connection: Connection, *, after: str | None, limit: int) -> tuple[list[Summary], bool, int]:
-    """Return capabilities by name, after a name; whether there are more; and the revision that they show."""
+class Page(NamedTuple):
+    """Some capabilities by name, whether there are more, how many in all, and the revision that they show."""
+
+    found: list[Summary]
+    has_more: bool
+    total: int
+    revision: int
+
+
+def page(connection: Connection, *, after: str | None, limit: int) -> Page:
+    """Return capabilities by name, after a name."""
     query = (
         select(Capability.capability_name, func.count(), func.min(Capability.description))
         .join(ToolVersion, ToolVersion.id == Capability.tool_version_id)
@@ -32,6 +41,15 @@ def page(connection: Connection, *, after: str | None, limit: int) -> tuple[list
     )
     if after is not None:
         query = query.where(Capability.capability_name > after)
-    revision = current_revision(connection)
+    total, revision = connection.execute(_TOTAL).one()
     found = [Summary(*row) for row in connection.execute(query)]
-    return found[:limit], len(found) > limit, revision
+    return Page(found[:limit], len(found) > limit, total, revision)
+
+
+_TOTAL = select(
+    select(func.count(Capability.capability_name.distinct()))
+    .join(ToolVersion, ToolVersion.id == Capability.tool_version_id)
+    .where(LISTED)
+    .scalar_subquery(),
+    CatalogState.revision,
+)

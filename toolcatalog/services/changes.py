@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, event, insert, inspect, select, text
+from sqlalchemy import Connection, Row, bindparam, event, func, insert, inspect, select, text
 from sqlalchemy.orm import Session
 
 from toolcatalog.cache.coherence import News
@@ -239,6 +239,16 @@ def list_of_tool(
     if before_revision is not None:
         query = query.where(Change.revision < before_revision)
     return list(connection.execute(query.order_by(Change.revision.desc()).limit(limit)))
+
+
+def count_of_tool(connection: Connection, tool_id: int) -> int:
+    """Count the changes of a tool."""
+    return connection.execute(_COUNT_OF_TOOL, {"tool_id": tool_id}).scalar_one()
+
+
+_COUNT_OF_TOOL = select(func.count()).where(
+    Change.tool_id == bindparam("tool_id"), Change.revision.is_not(None)
+)
 
 
 def answer(change: Row[Any]) -> Document:

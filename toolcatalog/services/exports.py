@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, select
 
 from toolcatalog.core.definition import Document
 from toolcatalog.errors import Finding, NotFound
-from toolcatalog.models import Change, ToolVersion
+from toolcatalog.models import CatalogState, Change, ToolVersion
+from toolcatalog.services import rows
 from toolcatalog.services.listing import LISTED
 
 BATCH = 200
@@ -27,6 +29,25 @@ def documents(connection: Connection, names: Sequence[str] | None = None) -> Ite
         if len(batch) < BATCH:
             return
         after = batch[-1].tool_name
+
+
+class State(NamedTuple):
+    """What an export is made from: the revision of the last change, and when that was made.
+
+    Both, since after a restore of an older backup the same revision may be another change.
+    """
+
+    revision: int
+    changed_at: str | None
+
+
+def read_state(connection: Connection) -> State:
+    """Return what the catalog is at; 0 and None for one that never changed."""
+    revision, changed_at = connection.execute(_STATE).one()
+    return State(revision, None if changed_at is None else rows.timestamp(changed_at))
+
+
+_STATE = select(CatalogState.revision, Change.at).outerjoin(Change, Change.revision == CatalogState.revision)
 
 
 def check_names(connection: Connection, names: Sequence[str]) -> None:

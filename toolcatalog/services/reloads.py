@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, text
+from sqlalchemy import Connection, Row, delete, func, select, text
 from sqlalchemy.orm import Session
 
 from toolcatalog.core.definition import Document
@@ -35,6 +35,11 @@ def find_last(connection: Connection) -> Row[Any] | None:
 def list_last(connection: Connection, limit: int) -> list[Row[Any]]:
     """Return the last reloads, the newest first."""
     return list(connection.execute(select(Reload).order_by(Reload.id.desc()).limit(limit)))
+
+
+def count(connection: Connection) -> int:
+    """Count the reloads that are kept."""
+    return connection.execute(select(func.count()).select_from(Reload)).scalar_one()
 
 
 def answer(reload: Reload | Row[Any]) -> Document:
