@@ -92,6 +92,12 @@ class ImportRejected(CatalogError):
     code = "import_rejected"
 
 
+class FolderHangs(CatalogError):
+    """The folder of definitions does not answer, as a network file system whose server is gone."""
+
+    code = "folder_hangs"
+
+
 class DatabaseUnavailable(CatalogError):
     """PostgreSQL cannot be reached, or gave no answer in time."""
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,9 +23,9 @@ import click
 
 from toolcatalog import db, embedded, upgrade
 from toolcatalog.db import Database
-from toolcatalog.errors import Finding
+from toolcatalog.errors import Finding, FolderHangs
 from toolcatalog.models import Reload
-from toolcatalog.reload import applying, files
+from toolcatalog.reload import applying
 from toolcatalog.reload.files import Folder
 from toolcatalog.settings import PROJECT_ROOT, InvalidSetting, Settings
 
@@ -85,12 +85,15 @@ def check_port(host: str, port: int) -> None:
             raise InvalidSetting("PORT", str(port), f"{host}:{port}: {error.strerror}") from error
 
 
-def _load_catalog(database: Database, folder: Path) -> None:
+def _load_catalog(database: Database, path: Path) -> None:
     """Take in the folder before anybody is served, so that a long first load shows how far it is."""
-    length = sum(1 for _ in files.find(folder, []))
-    with click.progressbar(length=length, label=f"Loading {folder}", file=sys.stderr) as bar:
-        outcome = applying.apply(database, Folder(folder), "startup", on_file=lambda _: bar.update(1))
-    say(outcome, folder)
+    folder = Folder(path)
+    length = 0
+    with suppress(FolderHangs):  # which is said with what came of loading it
+        length = len(folder.list_all()[0])
+    with click.progressbar(length=length, label=f"Loading {path}", file=sys.stderr) as bar:
+        outcome = applying.apply(database, folder, "startup", on_file=lambda _: bar.update(1))
+    say(outcome, path)
 
 
 def say(outcome: Reload, folder: Path) -> None:

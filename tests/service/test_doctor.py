@@ -102,7 +102,8 @@ def test_a_folder_that_is_not_there_or_empty_is_said(examine: Any, tmp_path: Pat
     assert lines["watching"] == "ok changes are not looked for (HOT_RELOAD=off)"
     (tmp_path / "empty" / "dangling.yaml").symlink_to(tmp_path / "none")
     code, lines = examine(TOOLS_DIR=str(tmp_path / "empty"))
-    assert (code, "dangling.yaml: cannot be read. Let" in lines["definitions"]) == (1, True)
+    said = "dangling.yaml: cannot be read: No such file or directory. Let"
+    assert (code, said in lines["definitions"]) == (1, True)
 
 
 def test_a_database_that_cannot_be_reached_is_a_problem_that_shows_no_secret(examine: Any) -> None:
