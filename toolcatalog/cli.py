@@ -65,10 +65,12 @@ def db_group() -> None:
 
 @db_group.command("upgrade")
 def upgrade_command() -> None:
-    """Bring the database up to the schema that this version needs."""
+    """Bring the database up to the schema that this version needs; says which migrations it ran."""
     with embedded.database_url(settings.load().database_url) as url:
-        upgrade.to_head(url)
-    click.echo("The database is up to date.")
+        applied = upgrade.to_head(url)
+    for migration in applied:
+        click.echo(f"Ran migration {migration}.")
+    click.echo("The database is up to date." if applied else "The database is up to date already.")
 
 
 @cli.command("backup")

@@ -27,13 +27,18 @@ class OutOfDate(CatalogError):
     code = "out_of_date"
 
 
-def to_head(url: str) -> None:
-    """Run the migrations that the database has not seen; waits for another host that does so."""
+def to_head(url: str) -> list[str]:
+    """Run the migrations that the database has not seen; waits for another host that does so.
+
+    Returns the number and the name of each that was run.
+    """
     if _is_ahead(_current(url)):
-        return
+        return []
     config = _config()
     config.attributes["url"] = url
     command.upgrade(config, "head")
+    applied: list[str] = config.attributes.get("applied", [])
+    return applied
 
 
 def check(url: str) -> None:
