@@ -52,7 +52,7 @@ def migrate(connection: Connection) -> None:
         context.run_migrations()
 
 
-def note_applied(*, step: MigrationInfo, **_: Any) -> None:
+def note_applied(ctx: Any, step: MigrationInfo, heads: Any, run_args: Any) -> None:  # noqa: ARG001
     """Note the name of a migration that has run, for who asked for it."""
     name = f"{step.up_revision_id} {getattr(step.up_revision, 'doc', '')}"
     context.config.attributes.setdefault("applied", []).append(name)

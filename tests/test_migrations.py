@@ -20,6 +20,7 @@ from sqlalchemy import Engine, MetaData, Select, Table, create_engine, inspect, 
 from sqlalchemy.engine import make_url
 
 from toolcatalog import upgrade
+from toolcatalog.errors import SchemaOutOfDate
 from toolcatalog.models import Base
 from toolcatalog.settings import PROJECT_ROOT
 
@@ -150,7 +151,7 @@ def test_an_upgrade_says_what_it_ran(blank_url: str) -> None:
 
 
 def test_a_database_without_the_schema_is_told_apart(blank_url: str) -> None:
-    with pytest.raises(upgrade.OutOfDate) as raised:
+    with pytest.raises(SchemaOutOfDate) as raised:
         upgrade.check(blank_url)
     assert str(raised.value) == (
         "The database is at migration none, this code needs 0004. Run: toolcatalog db upgrade"

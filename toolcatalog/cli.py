@@ -336,7 +336,7 @@ def main() -> None:
         cli()
     except settings.InvalidSetting as error:
         _fail(str(error), USAGE)
-    except (embedded.CannotStart, upgrade.OutOfDate, DatabaseUnavailable) as error:
+    except (embedded.CannotStart, DatabaseUnavailable) as error:
         _fail(str(error), DATABASE)
     except (SQLAlchemyError, psycopg2.Error) as error:
         _fail(f"The database cannot be used: {' '.join(str(error.__cause__ or error).split())}", DATABASE)

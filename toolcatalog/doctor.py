@@ -25,7 +25,7 @@ from sqlalchemy.schema import CreateIndex
 
 from toolcatalog import embedded, metrics, serve, upgrade
 from toolcatalog.db import plain_connection
-from toolcatalog.errors import Finding, FolderHangs
+from toolcatalog.errors import Finding, FolderHangs, SchemaOutOfDate
 from toolcatalog.listener import APPLICATION_NAME
 from toolcatalog.models.base import Base
 from toolcatalog.reload.files import Folder
@@ -236,7 +236,7 @@ def migrations(url: str) -> Observation:
     """Look whether the database has the schema that this code needs."""
     try:
         upgrade.check(url)
-    except upgrade.OutOfDate as error:
+    except SchemaOutOfDate as error:
         return Observation(PROBLEM, "migrations", str(error))
     return Observation(OK, "migrations", "the database has the schema that this code needs")
 

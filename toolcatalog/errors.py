@@ -102,3 +102,15 @@ class DatabaseUnavailable(CatalogError):
     """PostgreSQL cannot be reached, or gave no answer in time."""
 
     code = "database_unavailable"
+
+
+class SchemaOutOfDate(DatabaseUnavailable):
+    """PostgreSQL answers, but has another schema than this code needs."""
+
+    code = "out_of_date"
+
+
+class NoRights(DatabaseUnavailable):
+    """PostgreSQL answers, but the service's role may not do what it has to."""
+
+    code = "no_rights"

@@ -19,7 +19,7 @@ from psycopg2 import extensions
 
 from toolcatalog.cache.coherence import Coherence
 from toolcatalog.cache.shared import State
-from toolcatalog.db import Outage, plain_connection
+from toolcatalog.db import Outage, plain_connection, why_unusable
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class Listener:
         self._revision = 0
         self._heard = threading.Condition()
         self._stopped = threading.Event()
+        self._last_said: str | None = None
         # Made when the thread is: workers must not share it.
         self._stopping: tuple[socket.socket, socket.socket] | None = None
         self._thread: threading.Thread | None = None
@@ -99,10 +100,20 @@ class Listener:
                 with plain_connection(self._url, APPLICATION_NAME) as connection:
                     self._listen(connection)
             except psycopg2.Error as error:
-                self._lost(error)
+                if unusable := why_unusable(error):
+                    self._say_once(str(unusable))
+                    self._stopped.wait(_POLL_SECONDS)
+                else:
+                    self._lost(error)
             except Exception:
                 log.exception("Hearing of changes failed, trying again")
                 self._stopped.wait(_POLL_SECONDS)
+
+    def _say_once(self, message: str) -> None:
+        """Log why the database is of no use, not every second; it answers, so this is no outage."""
+        if message != self._last_said:
+            log.error("%s", message)
+        self._last_said = message
 
     def _lost(self, error: psycopg2.Error) -> None:
         """Try again at once, and every second from then on: it may have been this connection alone."""
@@ -138,6 +149,7 @@ class Listener:
         else:
             self._coherence.tell(state)
         self._outage.end()
+        self._last_said = None
         return self._coherence.known()
 
     def _wake(self, revision: int) -> None:

@@ -39,7 +39,7 @@ def open_database(settings: Settings) -> Iterator[tuple[str, Database]]:
     The embedded one is brought up to date; another is only checked, since others may be using it.
 
     Raises:
-        OutOfDate: when the database that is set needs `toolcatalog db upgrade`.
+        SchemaOutOfDate: when the database that is set needs `toolcatalog db upgrade`.
         CannotStart: when the embedded PostgreSQL does not start.
     """
     with embedded.database_url(settings.database_url) as url:

@@ -14,17 +14,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from toolcatalog.errors import CatalogError
+from toolcatalog.errors import SchemaOutOfDate
 from toolcatalog.settings import PROJECT_ROOT
 
 _INI = PROJECT_ROOT / "alembic.ini"
 _log = logging.getLogger(__name__)
-
-
-class OutOfDate(CatalogError):
-    """The database has another schema than this code needs; one sentence says what to run."""
-
-    code = "out_of_date"
 
 
 def to_head(url: str) -> list[str]:
@@ -45,11 +39,11 @@ def check(url: str) -> None:
     """Make sure that the database has the schema that this code needs, or a later one.
 
     Raises:
-        OutOfDate: when it has an older one, or none.
+        SchemaOutOfDate: when it has an older one, or none.
     """
     current, head = _current(url), _scripts().get_current_head()
     if current != head and not _is_ahead(current):
-        raise OutOfDate(
+        raise SchemaOutOfDate(
             f"The database is at migration {current or 'none'}, this code needs {head}. "
             "Run: toolcatalog db upgrade"
         )

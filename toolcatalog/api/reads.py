@@ -17,7 +17,7 @@ from toolcatalog.api.context import Context
 from toolcatalog.api.cursors import Cursor
 from toolcatalog.api.shortcut import READ
 from toolcatalog.cache.store import Answer, Key
-from toolcatalog.errors import DatabaseUnavailable, PreconditionFailed
+from toolcatalog.errors import DatabaseUnavailable, NoRights, PreconditionFailed, SchemaOutOfDate
 
 # RFC 9211; the name by which a client tells this cache from others on the way.
 _CACHE = "tool-catalog"
@@ -63,6 +63,10 @@ def _read(parts: Context, key: Key, render: Callable[[Context], Answer]) -> _Rea
     revision = parts.cache.revision
     try:
         found = parts.cache.fetch(key, lambda: _load(parts, render))
+    except (SchemaOutOfDate, NoRights):
+        if parts.cache.find_stale(key) is None:
+            raise  # it says more than that the database is away
+        return _stale(parts, key)
     except DatabaseUnavailable:
         return _stale(parts, key)
     if "is_nobodys" not in g:

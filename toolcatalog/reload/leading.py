@@ -43,6 +43,7 @@ class Reloader:
         self._watcher = watcher
         self._limit = limit
         self._reload = reload
+        self._last_said: str | None = None
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="toolcatalog-reloader", daemon=True)
 
@@ -110,10 +111,13 @@ class Reloader:
         try:
             self._reload(trigger)
         except CatalogError as error:
-            log.warning("The definitions could not be reloaded, trying again: %s", error)
+            if str(error) != self._last_said:  # not every second
+                log.warning("The definitions could not be reloaded, trying again: %s", error)
+            self._last_said = str(error)
             return False
         except Exception:
             log.exception("The definitions could not be reloaded; a change of a file will be tried again")
+        self._last_said = None
         return True
 
 
