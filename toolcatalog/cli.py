@@ -334,7 +334,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         cli()
-    except settings.InvalidSetting as error:
+    except (settings.InvalidSetting, serve.PortTaken) as error:
         _fail(str(error), USAGE)
     except (embedded.CannotStart, DatabaseUnavailable) as error:
         _fail(str(error), DATABASE)

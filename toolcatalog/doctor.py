@@ -97,8 +97,8 @@ def port(settings: Settings, service: dict[str, object] | None) -> Observation:
         return Observation(level, "port", seen, "See /health and the service's log.")
     try:
         serve.check_port(settings.host, settings.port)
-    except InvalidSetting as error:
-        return Observation(PROBLEM, "port", str(error), "Stop what has it, or set another PORT.")
+    except (InvalidSetting, serve.PortTaken) as error:
+        return Observation(PROBLEM, "port", str(error))
     return Observation(OK, "port", f"{address} is free; no service runs there")
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
@@ -81,8 +83,12 @@ def test_a_wrong_setting_is_a_problem(run: Run) -> None:
 def test_a_port_that_another_program_has_is_a_problem(examine: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         code, lines = examine(PORT=str(other.getsockname()[1]))
-    assert code == 1
-    assert "Address already in use. Stop what has it, or set another PORT." in lines["port"]
+        port = other.getsockname()[1]
+    assert (code, lines["port"]) == (
+        1,
+        f"problem port {port} of 127.0.0.1 is taken by process {os.getpid()} "
+        f"({psutil.Process().name()}). Stop it, or set another PORT.",
+    )
 
 
 def test_an_address_that_others_reach_without_keys_is_a_problem(examine: Any) -> None:
