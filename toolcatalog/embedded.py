@@ -299,17 +299,19 @@ def _processes(folder: Path) -> list[psutil.Process]:
 
 
 def _forget_pid_of_another(folder: Path) -> None:
-    """Remove a `postmaster.pid` whose number is another process's by now, or that of one that has ended.
+    """Remove the lock files of a server whose number is another process's by now, or that of one that ended.
 
-    After a restart of a container numbers are soon used again; and where nobody waits for orphans, a killed
+    After a restart of a container numbers are soon used again; and until somebody waits for it, a killed
     postmaster keeps its number. PostgreSQL would take it for one that runs.
     """
     file = folder / "postmaster.pid"
     try:
-        is_taken = psutil.pid_exists(int(file.read_text().split()[0]))
-    except (OSError, ValueError, IndexError):
+        pid, _, _, port, socket_folder, *_ = file.read_text().splitlines()
+        is_taken = psutil.pid_exists(int(pid))
+    except (OSError, ValueError):
         return
     if is_taken:
+        (Path(socket_folder) / f".s.PGSQL.{port}.lock").unlink(missing_ok=True)
         file.unlink()
 
 
