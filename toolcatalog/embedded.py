@@ -151,7 +151,18 @@ def hold(folder: Path, database: str = DATABASE) -> Iterator[Server]:
     with handle:
         _forget_dead_holders(handle)
         _create_database(handle.get_uri(), database)
-        yield Server(folder, handle, database)
+        try:
+            yield Server(folder, handle, database)
+        finally:
+            _notice_restart(handle)
+
+
+def _notice_restart(handle: PostgresServer) -> None:
+    """Have the handle know the server that runs now: who holds it last stops the one that it knows."""
+    known = handle.get_postmaster_info()
+    with handle._lock:
+        if _is_ready(handle.pgdata):
+            handle._postmaster_info = known.read_from_pgdata(handle.pgdata)
 
 
 def _obtain(folder: Path) -> PostgresServer:

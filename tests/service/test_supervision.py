@@ -176,6 +176,10 @@ def test_a_folder_that_others_may_enter_is_closed_to_them_before_the_start(stopp
     assert oct(folder.stat().st_mode & 0o777) == "0o700"
 
 
+def _is_running(folder: Path) -> bool:
+    return (folder / "postmaster.pid").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.unhurried
 def test_a_start_waits_for_a_server_that_is_still_stopping(stopped_checkout: Path) -> None:
@@ -194,6 +198,8 @@ def test_a_start_waits_for_a_server_that_is_still_stopping(stopped_checkout: Pat
             assert postmaster(stopped_checkout) != pid
             assert not timer.is_alive()
         timer.join()
+        assert _is_running(folder)
+    assert not _is_running(folder)  # who held it last has stopped it, although another one had started it
 
 
 @pytest.mark.slow
