@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 
-from toolcatalog import app, log, metrics, settings, worker
+from toolcatalog import app, log, metrics, parent, settings, worker
 
 try:
     _settings = settings.load()
@@ -42,7 +42,8 @@ control_socket_disable = True
 
 
 def on_starting(_server):
-    """Make an empty folder for the workers' metrics."""
+    """Make an empty folder for the workers' metrics; end with `toolcatalog serve`, if that is the parent."""
+    parent.end_with_it()
     os.environ[metrics.FOLDER] = tempfile.mkdtemp(prefix="toolcatalog-metrics-")
 
 

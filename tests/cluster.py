@@ -195,9 +195,18 @@ class Response:
 
 @contextmanager
 def running_host(
-    database_url: str, tools_dir: Path, output: Path, release: Path = PROJECT_ROOT, **settings: str
+    database_url: str,
+    tools_dir: Path,
+    output: Path,
+    release: Path = PROJECT_ROOT,
+    *,
+    healthy: bool = True,
+    **settings: str,
 ) -> Iterator[Host]:
-    """A gunicorn master as deployed, without `toolcatalog serve` around it; `release` has its code."""
+    """A gunicorn master as deployed, without `toolcatalog serve` around it; `release` has its code.
+
+    It is waited for until it is healthy, or else until it answers.
+    """
     port = int(settings.get("PORT") or free_port())
     given = {"PORT": str(port), "DATABASE_URL": database_url, "TOOLS_DIR": str(tools_dir), **settings}
     gunicorn = Path(sys.executable).with_name("gunicorn")
@@ -208,7 +217,7 @@ def running_host(
         )  # fmt: skip
     host = Host(port, process, output, tools_dir, database_url)
     try:
-        eventually(lambda: _is_healthy(host), within_seconds=60)
+        eventually(lambda: _answers(host, "/health" if healthy else "/health/live"), within_seconds=60)
         eventually(lambda: len(host.workers()) == int(settings.get("WORKERS", "2")))
         yield host
     finally:
@@ -218,11 +227,11 @@ def running_host(
         assert process.wait(timeout=40) == 0, host.said()
 
 
-def _is_healthy(host: Host) -> bool:
+def _answers(host: Host, path: str) -> bool:
     assert host.process.poll() is None, host.said()
     client = host.client()
     try:
-        return client.get("/health").status == 200
+        return client.get(path).status == 200
     except OSError:
         return False
     finally:

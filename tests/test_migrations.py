@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,10 +15,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData, Select, Table, create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from toolcatalog import upgrade
+from toolcatalog.errors import SchemaOutOfDate
 from toolcatalog.models import Base
 from toolcatalog.settings import PROJECT_ROOT
 
@@ -43,8 +46,9 @@ def engine(blank_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def config(url: str) -> Config:
-    made = Config(str(PROJECT_ROOT / "alembic.ini"))
+def config(url: str, *arguments: str) -> Config:
+    """Alembic's configuration; the arguments are those that follow `-x` on its command line."""
+    made = Config(str(PROJECT_ROOT / "alembic.ini"), cmd_opts=Namespace(x=list(arguments)))
     made.attributes["url"] = url
     return made
 
@@ -75,14 +79,79 @@ def test_migrations_make_what_the_models_say(blank_url: str, engine: Engine) -> 
 def test_down_undoes_up_and_up_works_again(blank_url: str, engine: Engine) -> None:
     upgrade.to_head(blank_url)
     made = tables(engine)
-    command.downgrade(config(blank_url), "base")
+    command.downgrade(config(blank_url, "discard=yes"), "base")
     assert tables(engine) == {"alembic_version"}
     upgrade.to_head(blank_url)
     assert tables(engine) == made
 
 
+@pytest.fixture
+def filled_url(blank_url: str) -> str:
+    """A catalog with 2 keys, whose caches were dropped once."""
+    upgrade.to_head(blank_url)
+    engine = create_engine(blank_url)
+    with engine.begin() as connection:
+        for number in range(2):
+            connection.execute(
+                text("INSERT INTO api_keys (id, name, scope, sha256) VALUES (:id, :id, 'read', '')"),
+                {"id": f"key-{number}"},
+            )
+        connection.execute(text("UPDATE catalog_state SET drops = 1"))
+    engine.dispose()
+    return blank_url
+
+
+def test_a_downgrade_that_loses_nothing_is_made(filled_url: str, engine: Engine) -> None:
+    command.downgrade(config(filled_url), "0003")
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM api_keys")) == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "lost"),
+    [
+        ("0002", "2 rows of api_keys"),
+        ("0001", "2 rows of api_keys, 1 values of catalog_state.drops"),
+        ("base", "2 rows of api_keys, 1 rows of catalog_state"),
+    ],
+)
+def test_a_downgrade_that_throws_away_is_refused_unless_it_is_told(
+    filled_url: str, engine: Engine, target: str, lost: str
+) -> None:
+    made = tables(engine)
+    with pytest.raises(CommandError) as raised:
+        command.downgrade(config(filled_url), target)
+    assert str(raised.value) == (
+        f"This downgrade would throw away {lost}. Nothing was changed. Make a backup (toolcatalog backup "
+        "FILE), then, if they may go, put `-x discard=yes` before `downgrade`."
+    )
+    upgrade.check(filled_url)  # it is where it was
+    assert tables(engine) == made
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM api_keys")) == 2
+    command.downgrade(config(filled_url, "discard=yes"), target)
+    assert "api_keys" not in tables(engine)
+
+
+def test_alembic_says_so_in_one_line(filled_url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "alembic", "downgrade", "0002"],
+        env={**os.environ, "DATABASE_URL": filled_url}, cwd=PROJECT_ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode != 0
+    said = done.stdout.split()  # Alembic breaks the line at the width of the terminal
+    assert " ".join(said[:9]) == "FAILED: This downgrade would throw away 2 rows of"
+    assert done.stderr == ""
+
+
+def test_an_upgrade_says_what_it_ran(blank_url: str) -> None:
+    names = [f"{script.revision} {script.doc}" for script in reversed(SCRIPTS)]
+    assert upgrade.to_head(blank_url) == names
+    assert upgrade.to_head(blank_url) == []
+
+
 def test_a_database_without_the_schema_is_told_apart(blank_url: str) -> None:
-    with pytest.raises(upgrade.OutOfDate) as raised:
+    with pytest.raises(SchemaOutOfDate) as raised:
         upgrade.check(blank_url)
     assert str(raised.value) == (
         "The database is at migration none, this code needs 0006. Run: toolcatalog db upgrade"
@@ -119,7 +188,7 @@ def test_the_release_before_reads_and_writes_what_a_migration_leaves(
             cwd=PROJECT_ROOT, check=True, capture_output=True,
         )  # fmt: skip
     assert isinstance(script.down_revision, str)
-    command.downgrade(config(blank_url), script.down_revision)
+    command.downgrade(config(blank_url, "discard=yes"), script.down_revision)
     before = MetaData()
     before.reflect(engine)
     command.upgrade(config(blank_url), script.revision)

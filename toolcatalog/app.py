@@ -168,7 +168,8 @@ class _Background:
                 polling = self._settings.hot_reload == "polling"
                 watcher = Watcher(self._settings.tools_dir, polling=polling)
                 url = self._settings.database_url or ""
-                self._reloader = Reloader(url, watcher, lambda trigger: _reload(self._app, trigger))
+                limit = context.of(self._app).folder.limit
+                self._reloader = Reloader(url, watcher, limit, lambda trigger: _reload(self._app, trigger))
                 self._reloader.start()
 
     def stop(self) -> None:

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,7 @@ from toolcatalog.errors import CatalogError, DatabaseUnavailable, Finding, Inval
 from toolcatalog.models.keys import SCOPES
 from toolcatalog.reload import applying, files
 from toolcatalog.reload.files import Folder
+from toolcatalog.reload.time_limit import TimeLimit
 from toolcatalog.services import exports, imports, keys
 from toolcatalog.services.changes import Actor, Journal
 from toolcatalog.sources import definitions
@@ -63,10 +65,12 @@ def db_group() -> None:
 
 @db_group.command("upgrade")
 def upgrade_command() -> None:
-    """Bring the database up to the schema that this version needs."""
+    """Bring the database up to the schema that this version needs; says which migrations it ran."""
     with embedded.database_url(settings.load().database_url) as url:
-        upgrade.to_head(url)
-    click.echo("The database is up to date.")
+        applied = upgrade.to_head(url)
+    for migration in applied:
+        click.echo(f"Ran migration {migration}.")
+    click.echo("The database is up to date." if applied else "The database is up to date already.")
 
 
 @cli.command("backup")
@@ -207,14 +211,16 @@ def keys_list_command() -> None:
 )
 def validate_command(paths: tuple[Path, ...], *, strict: bool) -> None:
     """Check definitions, without a database; exits with 1 if any has an error."""
-    checked = [item for path in _files(paths) for item in _read(path)]
+    found, unreadable = _files(paths)
+    checked = [*unreadable, *(item for path in found for item in _read(path))]
     errors = [finding for item in checked for finding in item.findings]
     if strict:
         errors += _lint(checked)
     warnings = [finding for item in checked for finding in item.warnings]
     _print_findings(errors)
     _print_findings(warnings, "warning: ")
-    click.echo(f"{len(checked)} definitions, {len(errors)} errors, {len(warnings)} warnings.")
+    count = len(checked) - len(unreadable)
+    click.echo(f"{count} definitions, {len(errors)} errors, {len(warnings)} warnings.")
     sys.exit(INVALID if errors else 0)
 
 
@@ -225,12 +231,12 @@ def validate_command(paths: tuple[Path, ...], *, strict: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Say what would become of them, and write nothing.")
 def import_command(paths: tuple[Path, ...], *, overwrite: bool, partial: bool, dry_run: bool) -> None:
     """Import definitions: all of them or, if one fails, none."""
-    found = _files(paths)
+    found, unreadable = _files(paths)
     size = sum(path.stat().st_size for path in found)
     with serve.open_database(settings.load()) as (_, database), database.write() as session:
         journal = Journal(session, Actor("cli"))
         with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
-            items = _with_progress(found, bar)
+            items = chain(unreadable, _with_progress(found, bar))
             results = list(imports.take_in(journal, items, overwrite=overwrite, partial=partial or dry_run))
         if dry_run:
             journal.discard()
@@ -269,24 +275,37 @@ def export_command(names: tuple[str, ...], format_: str, output: IO[str]) -> Non
             output.writelines(yaml_texts(documents))
 
 
-def _files(paths: Iterable[Path]) -> list[Path]:
-    """List the files that are named, and those in the folders that are named."""
+def _files(paths: Iterable[Path]) -> tuple[list[Path], list[Item]]:
+    """List the files that are named and those in named folders, and what in these cannot be read."""
+    found: list[Path] = []
     findings: list[Finding] = []
-    found = [each for path in paths for each in (files.find(path, findings) if path.is_dir() else [path])]
-    _print_findings(findings)
-    if not found:
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        in_folder, unreadable = Folder(path).list_all()
+        found += in_folder
+        findings += unreadable
+    if not found and not findings:
         raise click.UsageError("There are no YAML files (*.yaml, *.yml) in these folders.")
-    return found
+    return found, [Item(None, (finding,)) for finding in findings]
 
 
 def _read(path: Path) -> Iterator[Item]:
+    try:
+        # What is no file was named by hand, as a shell does for `<(...)`: in a folder, none is found.
+        is_file = path.is_file()
+        data = TimeLimit(path).run(lambda _: files.content(path)) if is_file else path.read_bytes()
+    except OSError as error:
+        yield Item(None, (files.unreadable(path, error),))
+        return
     if path.suffix == ".json":
         try:
-            yield from definitions.read_json(path.read_bytes())
+            yield from definitions.read_json(data)
         except InvalidDocument as error:
             yield Item(None, (Finding((), str(error), str(path)),))
     else:
-        yield from definitions.read_yaml(path.read_bytes(), file=str(path))
+        yield from definitions.read_yaml(data, file=str(path))
 
 
 def _lint(items: Iterable[Item]) -> list[Finding]:
@@ -315,9 +334,9 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         cli()
-    except settings.InvalidSetting as error:
+    except (settings.InvalidSetting, serve.PortTaken) as error:
         _fail(str(error), USAGE)
-    except (embedded.CannotStart, upgrade.OutOfDate, DatabaseUnavailable) as error:
+    except (embedded.CannotStart, DatabaseUnavailable) as error:
         _fail(str(error), DATABASE)
     except (SQLAlchemyError, psycopg2.Error) as error:
         _fail(f"The database cannot be used: {' '.join(str(error.__cause__ or error).split())}", DATABASE)

@@ -25,7 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 from toolcatalog import metrics
 from toolcatalog.bulkhead import Bulkhead, refused
 from toolcatalog.core import json_text
-from toolcatalog.errors import ConcurrentChange, DatabaseUnavailable
+from toolcatalog.errors import ConcurrentChange, DatabaseUnavailable, NoRights, SchemaOutOfDate
 
 # A writer meets another one on the row of a tool (NOWAIT), on a unique index (both create it), or in a
 # circle of two imports.
@@ -170,7 +170,7 @@ class Database:
             )
         if _is_away(error):
             self.outage.begin()
-        return _unavailable() if isinstance(error, _UNAVAILABLE) else error
+        return _unavailable() if isinstance(error, _UNAVAILABLE) else why_unusable(error) or error
 
     def _hangs(self) -> bool:
         """Tell whether all connections are in use, and none came back for a while."""
@@ -371,6 +371,24 @@ def _kind(error: DBAPIError) -> str:
 def _is_away(error: DBAPIError) -> bool:
     code = getattr(error.orig, "pgcode", None)
     return isinstance(error, _UNAVAILABLE) and (code is None or code.startswith(_AWAY))
+
+
+def why_unusable(error: BaseException) -> DatabaseUnavailable | None:
+    """Tell why a database that answers is of no use, from an error of SQLAlchemy or psycopg2; None if it is.
+
+    The `code` of what is returned is a word for it, its text a sentence that says what to do.
+    """
+    code = getattr(getattr(error, "orig", error), "pgcode", None)
+    if code in (errorcodes.UNDEFINED_TABLE, errorcodes.UNDEFINED_COLUMN):
+        return SchemaOutOfDate(
+            "The database's schema is not the one that this version needs. Run: toolcatalog db upgrade"
+        )
+    if code == errorcodes.INSUFFICIENT_PRIVILEGE:
+        return NoRights(
+            "The database does not let the service's role read or write the catalog's tables. Grant it "
+            "SELECT, INSERT, UPDATE and DELETE on all of them."
+        )
+    return None
 
 
 def _unavailable() -> DatabaseUnavailable:

@@ -25,10 +25,10 @@ from sqlalchemy.schema import CreateIndex
 
 from toolcatalog import embedded, metrics, serve, upgrade
 from toolcatalog.db import plain_connection
-from toolcatalog.errors import Finding
+from toolcatalog.errors import Finding, FolderHangs, SchemaOutOfDate
 from toolcatalog.listener import APPLICATION_NAME
 from toolcatalog.models.base import Base
-from toolcatalog.reload import files
+from toolcatalog.reload.files import Folder
 from toolcatalog.reload.leading import LOCK
 from toolcatalog.settings import InvalidSetting, Settings
 
@@ -99,8 +99,8 @@ def port(settings: Settings, service: dict[str, object] | None) -> Observation:
         return Observation(level, "port", seen, "See /health and the service's log.")
     try:
         serve.check_port(settings.host, settings.port)
-    except InvalidSetting as error:
-        return Observation(PROBLEM, "port", str(error), "Stop what has it, or set another PORT.")
+    except (InvalidSetting, serve.PortTaken) as error:
+        return Observation(PROBLEM, "port", str(error))
     return Observation(OK, "port", f"{address} is free; no service runs there")
 
 
@@ -110,11 +110,16 @@ def definitions(settings: Settings) -> Iterator[Observation]:
     if not folder.is_dir():
         yield Observation(PROBLEM, "definitions", f"{folder} is not a folder", "Set TOOLS_DIR.")
         return
-    unreadable: list[Finding] = []
-    found = list(files.find(folder, unreadable))
+    try:
+        found, unreadable = Folder(folder).list_all()
+    except FolderHangs as error:
+        yield Observation(PROBLEM, "definitions", str(error))
+        return
     unreadable += [Finding((), "cannot be read", str(path)) for path in found if not os.access(path, os.R_OK)]
     for finding in unreadable:
-        yield Observation(PROBLEM, "definitions", str(finding), "Let the service's user read it.")
+        yield Observation(
+            PROBLEM, "definitions", str(finding), "Let the service's user read it, or remove it."
+        )
     if found:
         yield Observation(OK, "definitions", f"{len(found)} files in {folder}")
     else:
@@ -234,7 +239,7 @@ def migrations(url: str) -> Observation:
     """Look whether the database has the schema that this code needs."""
     try:
         upgrade.check(url)
-    except upgrade.OutOfDate as error:
+    except SchemaOutOfDate as error:
         return Observation(PROBLEM, "migrations", str(error))
     return Observation(OK, "migrations", "the database has the schema that this code needs")
 

@@ -92,6 +92,12 @@ class ImportRejected(CatalogError):
     code = "import_rejected"
 
 
+class FolderHangs(CatalogError):
+    """The folder of definitions does not answer, as a network file system whose server is gone."""
+
+    code = "folder_hangs"
+
+
 class DatabaseUnavailable(CatalogError):
     """PostgreSQL cannot be reached, or gave no answer in time."""
 
@@ -102,3 +108,15 @@ class DatabaseBusy(DatabaseUnavailable):
     """PostgreSQL is there, and as many requests as may wait for it do already; this one was not let in."""
 
     code = "database_busy"
+
+
+class SchemaOutOfDate(DatabaseUnavailable):
+    """PostgreSQL answers, but has another schema than this code needs."""
+
+    code = "out_of_date"
+
+
+class NoRights(DatabaseUnavailable):
+    """PostgreSQL answers, but the service's role may not do what it has to."""
+
+    code = "no_rights"

@@ -19,7 +19,7 @@ from psycopg2 import extensions
 
 from toolcatalog.cache.coherence import Coherence
 from toolcatalog.cache.shared import State
-from toolcatalog.db import Outage, plain_connection
+from toolcatalog.db import Outage, plain_connection, why_unusable
 from toolcatalog.log import LastingFault
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,11 @@ class Listener:
                 with plain_connection(self._url, APPLICATION_NAME) as connection:
                     self._listen(connection)
             except psycopg2.Error as error:
-                self._lost(error)
+                if unusable := why_unusable(error):
+                    self._lost_for_long.note(unusable)
+                    self._stopped.wait(_POLL_SECONDS)
+                else:
+                    self._lost(error)
             except Exception:
                 log.exception("Hearing of changes failed, trying again")
                 self._stopped.wait(_POLL_SECONDS)

@@ -24,7 +24,14 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 OTHER_METHOD = "OTHER"
 UNMATCHED = "unmatched"
 # Errors of the service, by the `code` of the answer; those of its clients are not its errors.
-API_ERRORS = ("database_unavailable", "database_busy", "internal_server_error", "other")
+API_ERRORS = (
+    "database_unavailable",
+    "database_busy",
+    "out_of_date",
+    "no_rights",
+    "internal_server_error",
+    "other",
+)
 DB_OPERATIONS = ("select", "insert", "update", "delete", "other")
 DB_ERRORS = ("unavailable", "timeout", "conflict", "other")
 LOADS = (("database", "success"), ("database", "failure"), ("file", "success"), ("file", "failure"))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from toolcatalog.db import Database
-from toolcatalog.errors import DatabaseUnavailable
+from toolcatalog.errors import DatabaseUnavailable, NoRights, SchemaOutOfDate
 from toolcatalog.models import ToolVersion
 from toolcatalog.services.listing import LISTED
 
@@ -34,6 +34,9 @@ class Probe:
 
     ended_at: float
     tools: int | None
+    # Why not, as a word and as a sentence.
+    failure: str = "down"
+    detail: str | None = None
 
     @property
     def age_seconds(self) -> float:
@@ -42,9 +45,9 @@ class Probe:
 
     @property
     def status(self) -> str:
-        """`up`, `down`, or `unresponsive` when a later look has not come back."""
+        """`up`, why not (`down`, `out_of_date`, `no_rights`), or `unresponsive` when no later look came back."""
         if self.tools is None:
-            return "down"
+            return self.failure
         return "up" if self.age_seconds < _FRESH_SECONDS else "unresponsive"
 
 
@@ -104,18 +107,21 @@ class Prober:
                 self._is_wanted = False
                 self._begun += 1
                 self._begun_at = time.monotonic()
-            tools = self._count_tools()
+            probe = self._probe()
             with self._changed:
-                self._last = Probe(time.monotonic(), tools)
+                self._last = probe
                 self._ended = self._begun
                 self._changed.notify_all()
 
-    def _count_tools(self) -> int | None:
+    def _probe(self) -> Probe:
         try:
             with self._database.read() as connection:
-                return connection.scalar(_COUNT)
+                tools = connection.scalar(_COUNT)
+        except (SchemaOutOfDate, NoRights) as error:
+            return Probe(time.monotonic(), None, error.code, str(error))
         except DatabaseUnavailable:
-            return None
+            return Probe(time.monotonic(), None)
         except Exception:
             log.exception("The database could be asked, and not for the tools")
-            return None
+            return Probe(time.monotonic(), None)
+        return Probe(time.monotonic(), tools)

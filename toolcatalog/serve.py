@@ -5,6 +5,7 @@ This process holds the embedded PostgreSQL, and so must not be a gunicorn master
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -12,24 +13,33 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
+import psutil
 
-from toolcatalog import db, embedded, upgrade
+from toolcatalog import db, embedded, log, parent, upgrade
 from toolcatalog.db import Database
-from toolcatalog.errors import Finding
+from toolcatalog.errors import Finding, FolderHangs
 from toolcatalog.models import Reload
-from toolcatalog.reload import applying, files
+from toolcatalog.reload import applying
 from toolcatalog.reload.files import Folder
 from toolcatalog.settings import PROJECT_ROOT, InvalidSetting, Settings
 
 _HEALTHY_WITHIN_SECONDS = 60
+# How long gunicorn's workers may take to answer their last requests, and a moment more.
+_ENDS_WITHIN_SECONDS = 35.0
+_LOOK_SECONDS = 0.5
+
+
+class PortTaken(Exception):
+    """Another process listens where the service is to; one sentence says which."""
 
 
 @contextmanager
@@ -39,58 +49,120 @@ def open_database(settings: Settings) -> Iterator[tuple[str, Database]]:
     The embedded one is brought up to date; another is only checked, since others may be using it.
 
     Raises:
-        OutOfDate: when the database that is set needs `toolcatalog db upgrade`.
+        SchemaOutOfDate: when the database that is set needs `toolcatalog db upgrade`.
         CannotStart: when the embedded PostgreSQL does not start.
     """
-    with embedded.database_url(settings.database_url) as url:
-        if settings.database_url is None:
-            upgrade.to_head(url)
-        else:
-            upgrade.check(url)
-        database = db.connect(
-            url,
-            pool_size=1,
-            max_overflow=0,
-            statement_timeout_ms=settings.db_statement_timeout_ms,
-            application_name="toolcatalog cli",
-        )
-        try:
-            yield url, database
-        finally:
-            database.engine.dispose()
+    with embedded.database_url(settings.database_url) as url, _connected(settings, url) as database:
+        yield url, database
+
+
+@contextmanager
+def _connected(settings: Settings, url: str) -> Iterator[Database]:
+    if settings.database_url is None:
+        upgrade.to_head(url)
+    else:
+        upgrade.check(url)
+    database = db.connect(
+        url,
+        pool_size=1,
+        max_overflow=0,
+        statement_timeout_ms=settings.db_statement_timeout_ms,
+        application_name="toolcatalog cli",
+    )
+    try:
+        yield database
+    finally:
+        database.engine.dispose()
 
 
 def run(settings: Settings) -> int:
-    """Serve until a signal ends it; returns gunicorn's exit code."""
+    """Serve until a signal ends it; returns gunicorn's exit code.
+
+    The embedded PostgreSQL, if that is the database, is started again when it is gone.
+    """
     settings.check_exposure([settings.host])
+    _wait_for_the_killed(settings.port)
     check_port(settings.host, settings.port)
-    with open_database(settings) as (url, database):
-        _load_catalog(database, settings.tools_dir)
-        database.engine.dispose()
-        return _run_gunicorn(settings, url)
+    with embedded.supervised(settings.database_url) as (url, look_after):
+        with _connected(settings, url) as database:
+            _load_catalog(database, settings.tools_dir)
+        log.configure(settings.log_level, settings.log_format)
+        return _run_gunicorn(settings, url, look_after)
 
 
 def check_port(host: str, port: int) -> None:
     """Say at once that a port is taken; gunicorn would try for five seconds.
 
     Raises:
-        InvalidSetting: when it is, or is not ours to take.
+        PortTaken: when another process listens there.
+        InvalidSetting: when it is not ours to take, or the host is none of this machine.
     """
+    try:
+        _try_to_listen(host, port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            by = " and ".join(f"process {one.pid} ({one.name()})" for one in _listeners(port))
+            holder = f"by {by}. Stop it" if by else "by another process. Stop that"
+            raise PortTaken(f"port {port} of {host} is taken {holder}, or set another PORT.") from error
+        name, value = ("PORT", str(port)) if error.errno == errno.EACCES else ("HOST", host)
+        raise InvalidSetting(name, value, f"{host}:{port}: {error.strerror}") from error
+
+
+def _try_to_listen(host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise InvalidSetting("PORT", str(port), f"{host}:{port}: {error.strerror}") from error
+        probe.bind((host, port))
 
 
-def _load_catalog(database: Database, folder: Path) -> None:
+def _listeners(port: int) -> set[psutil.Process]:
+    """Find who listens at a port, as far as this user may see it."""
+    try:
+        found = psutil.net_connections("tcp")
+        return {_who_opened(psutil.Process(one.pid), port) for one in found if one.pid and _is_at(one, port)}
+    except psutil.Error:
+        return set()
+
+
+def _who_opened(process: psutil.Process, port: int) -> psutil.Process:
+    """Return the oldest ancestor that has the socket too: gunicorn's master, and not a worker of it."""
+    above = process.parent()
+    try:
+        if above is None or not any(_is_at(one, port) for one in above.net_connections("tcp")):
+            return process
+    except psutil.Error:  # another user's
+        return process
+    return _who_opened(above, port)
+
+
+def _is_at(connection: Any, port: int) -> bool:
+    return connection.status == psutil.CONN_LISTEN and tuple(connection.laddr)[1:] == (port,)
+
+
+def _wait_for_the_killed(port: int) -> None:
+    """Wait until gunicorn, whose parent was killed, has noticed that and let go of the port."""
+    deadline = time.monotonic() + _ENDS_WITHIN_SECONDS
+    while time.monotonic() < deadline and any(map(_was_left_behind, _listeners(port))):
+        time.sleep(0.1)
+
+
+def _was_left_behind(process: psutil.Process) -> bool:
+    try:
+        started_by = process.environ().get(parent.VARIABLE)
+    except psutil.Error:
+        return False
+    return started_by is not None and not psutil.pid_exists(int(started_by))
+
+
+def _load_catalog(database: Database, path: Path) -> None:
     """Take in the folder before anybody is served, so that a long first load shows how far it is."""
-    length = sum(1 for _ in files.find(folder, []))
-    with click.progressbar(length=length, label=f"Loading {folder}", file=sys.stderr) as bar:
-        outcome = applying.apply(database, Folder(folder), "startup", on_file=lambda _: bar.update(1))
-    say(outcome, folder)
+    folder = Folder(path)
+    length = 0
+    with suppress(FolderHangs):  # which is said with what came of loading it
+        length = len(folder.list_all()[0])
+    with click.progressbar(length=length, label=f"Loading {path}", file=sys.stderr) as bar:
+        outcome = applying.apply(database, folder, "startup", on_file=lambda _: bar.update(1))
+    say(outcome, path)
 
 
 def say(outcome: Reload, folder: Path) -> None:
@@ -102,9 +174,14 @@ def say(outcome: Reload, folder: Path) -> None:
     click.echo(f"{outcome.files} files in {folder}: {counts or 'nothing new'}.", err=True)
 
 
-def _run_gunicorn(settings: Settings, url: str) -> int:
+def _run_gunicorn(settings: Settings, url: str, look_after: Callable[[], None]) -> int:
     config = PROJECT_ROOT / "deploy" / "gunicorn.conf.py"
-    environment = {**os.environ, "DATABASE_URL": url, "PYTHONPATH": str(PROJECT_ROOT)}
+    environment = {
+        **os.environ,
+        "DATABASE_URL": url,
+        "PYTHONPATH": str(PROJECT_ROOT),
+        parent.VARIABLE: str(os.getpid()),
+    }
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and files
         [sys.executable, "-m", "gunicorn", "--config", str(config), "wsgi:app"], env=environment
     )  # fmt: skip
@@ -116,7 +193,11 @@ def _run_gunicorn(settings: Settings, url: str) -> int:
         signal.signal(number, pass_on)
     if _wait_until_healthy(child, settings):
         _greet(settings)
-    return child.wait()
+    while True:
+        try:
+            return child.wait(_LOOK_SECONDS)
+        except subprocess.TimeoutExpired:
+            look_after()
 
 
 def _wait_until_healthy(child: subprocess.Popen[bytes], settings: Settings) -> bool:

@@ -14,37 +14,36 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from toolcatalog.errors import CatalogError
+from toolcatalog.errors import SchemaOutOfDate
 from toolcatalog.settings import PROJECT_ROOT
 
 _INI = PROJECT_ROOT / "alembic.ini"
 _log = logging.getLogger(__name__)
 
 
-class OutOfDate(CatalogError):
-    """The database has another schema than this code needs; one sentence says what to run."""
+def to_head(url: str) -> list[str]:
+    """Run the migrations that the database has not seen; waits for another host that does so.
 
-    code = "out_of_date"
-
-
-def to_head(url: str) -> None:
-    """Run the migrations that the database has not seen; waits for another host that does so."""
+    Returns the number and the name of each that was run.
+    """
     if _is_ahead(_current(url)):
-        return
+        return []
     config = _config()
     config.attributes["url"] = url
     command.upgrade(config, "head")
+    applied: list[str] = config.attributes.get("applied", [])
+    return applied
 
 
 def check(url: str) -> None:
     """Make sure that the database has the schema that this code needs, or a later one.
 
     Raises:
-        OutOfDate: when it has an older one, or none.
+        SchemaOutOfDate: when it has an older one, or none.
     """
     current, head = _current(url), _scripts().get_current_head()
     if current != head and not _is_ahead(current):
-        raise OutOfDate(
+        raise SchemaOutOfDate(
             f"The database is at migration {current or 'none'}, this code needs {head}. "
             "Run: toolcatalog db upgrade"
         )

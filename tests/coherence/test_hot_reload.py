@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -219,6 +220,37 @@ def test_what_was_changed_over_http_stays_until_the_file_changes(
     assert (
         client.get(f"{TOOLS}/grep").json["enabled"] is True
     )  # file and database had agreed: the file decides
+
+
+def test_a_fifo_is_named_and_hot_reload_goes_on(start_host: StartHost, tools_dir: Path) -> None:
+    in_place(tools_dir, "at first")
+    client = start_host(WORKERS="2").client()
+    os.mkfifo(tools_dir / "x.yaml")
+    eventually(lambda: client.get(f"{TOOLS}/reload/status").json["errors"])
+    [error] = client.get(f"{TOOLS}/reload/status").json["errors"]
+    assert (error["file"], error["message"]) == (
+        str(tools_dir / "x.yaml"),
+        "cannot be read: it is a named pipe (FIFO), not a file",
+    )
+    assert client.call("POST", f"{TOOLS}/reload").json["result"] == "failure"
+    in_place(tools_dir, "in spite of it")
+    eventually(lambda: descriptions(client) == "in spite of it")
+    (tools_dir / "x.yaml").unlink()
+    eventually(lambda: client.get(f"{TOOLS}/reload/status").json["errors"] == [])
+
+
+def test_an_edit_of_a_linked_files_target_is_seen(
+    start_host: StartHost, tools_dir: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    in_place(target, "at first")
+    (tools_dir / "grep.yaml").symlink_to(target / "grep.yaml")
+    client = start_host(WORKERS="2").client()
+    in_place(target, "in place")
+    eventually(lambda: descriptions(client) == "in place")
+    rename_over(target, "renamed over")
+    eventually(lambda: descriptions(client) == "renamed over")
 
 
 def test_two_files_with_one_tool_do_not_take_turns(start_host: StartHost, tools_dir: Path) -> None:

@@ -191,7 +191,14 @@ def test_a_database_without_the_schema_says_what_to_run(run: Run, server_url: st
                 "toolcatalog: The database is at migration none, this code needs 0006. "
                 "Run: toolcatalog db upgrade\n",
             )
-        assert run("db", "upgrade", DATABASE_URL=bare)[:2] == (0, "The database is up to date.\n")
+        code, out, _ = run("db", "upgrade", DATABASE_URL=bare)
+        said = out.splitlines()
+        assert (code, said[:2], said[-1]) == (
+            0,
+            ["Ran migration 0001 the catalog.", "Ran migration 0002 caches and reload."],
+            "The database is up to date.",
+        )
+        assert run("db", "upgrade", DATABASE_URL=bare) == (0, "The database is up to date already.\n", "")
         assert run("export", DATABASE_URL=bare) == (0, "", "")
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     engine.dispose()

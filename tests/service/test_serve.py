@@ -62,17 +62,18 @@ def test_a_second_start_takes_in_only_what_changed(own_checkout: Path) -> None:
 
 
 def test_a_killed_service_starts_again_with_all_that_it_had_acknowledged(own_checkout: Path) -> None:
+    """At once, at the same port, while clients hold connections to what the killed one has left behind."""
     killed = start(own_checkout)
-    assert requests.patch(f"{killed.url}/api/v1/tools/sed/disable", timeout=10).status_code == 200
-    family = psutil.Process(killed.process.pid).children(recursive=True)
-    os.kill(killed.process.pid, signal.SIGKILL)
-    killed.process.wait()
-    for process in family:  # gunicorn's: nobody is left to pass a signal on to them
-        process.kill()
-    psutil.wait_procs(family, timeout=10)
-    with serving(own_checkout) as again:
-        assert "nothing new" in again.said()
-        assert requests.get(f"{again.url}/api/v1/tools/sed", timeout=10).json()["enabled"] is False
+    left = psutil.Process(killed.process.pid).children(recursive=True)
+    with requests.Session() as kept:
+        assert kept.patch(f"{killed.url}/api/v1/tools/sed/disable", timeout=10).status_code == 200
+        os.kill(killed.process.pid, signal.SIGKILL)
+        killed.process.wait()
+        with serving(own_checkout, PORT=killed.url.rsplit(":", 1)[1]) as again:
+            assert again.url == killed.url
+            assert "nothing new" in again.said()
+            assert requests.get(f"{again.url}/api/v1/tools/sed", timeout=10).json()["enabled"] is False
+            assert psutil.wait_procs(left, timeout=40)[1] == []
     holders = own_checkout / "var" / "postgres" / ".handle_pids.json"
     assert holders.read_text() == "[]"
     assert not (own_checkout / "var" / "postgres" / "postmaster.pid").exists()
@@ -83,9 +84,22 @@ def test_a_port_in_use_is_said_at_once(service: Service) -> None:
     refused = subprocess.run(
         command("serve"), env=environment(service.folder, PORT=port), cwd=service.folder, capture_output=True
     )
+    (master,) = psutil.Process(service.process.pid).children()
     assert (refused.returncode, refused.stderr.decode()) == (
         2,
-        f"toolcatalog: PORT='{port}' is not allowed: 127.0.0.1:{port}: Address already in use\n",
+        f"toolcatalog: port {port} of 127.0.0.1 is taken by process {master.pid} ({master.name()}). "
+        "Stop it, or set another PORT.\n",
+    )
+
+
+def test_a_host_of_another_machine_is_said(checkout: Path) -> None:
+    refused = subprocess.run(
+        command("serve"), env=environment(checkout, HOST="192.0.2.1", AUTH="writes"), cwd=checkout,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "toolcatalog: HOST='192.0.2.1' is not allowed: 192.0.2.1:3005: Cannot assign requested address\n",
     )
 
 

@@ -37,7 +37,7 @@ def get_health() -> Response:
         "uptime": round(measuring.uptime_seconds(), 3),
         "revision": current().cache.revision,
         "lag_seconds": round(measuring.lag_seconds(current()), 3),
-        "database": {"status": probe.status, "checked_seconds_ago": round(probe.age_seconds, 3)},
+        "database": _database(probe),
         "cache": {"size": held.size, "max_size": held.max_size},
         "tools": probe.tools if probe.status == "up" else None,
     }
@@ -61,6 +61,11 @@ def get_readiness() -> Response:
     """
     is_ready = _status(current().prober.look()) != "unhealthy" and not _is_left_behind()
     return _fresh({"status": "ready" if is_ready else "not ready"}, 200 if is_ready else 503)
+
+
+def _database(probe: Probe) -> dict[str, object]:
+    detail = {} if probe.detail is None else {"detail": probe.detail}
+    return {"status": probe.status, "checked_seconds_ago": round(probe.age_seconds, 3), **detail}
 
 
 def _status(probe: Probe) -> str:

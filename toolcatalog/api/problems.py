@@ -29,6 +29,8 @@ STATUS: dict[type[CatalogError], HTTPStatus] = {
     errors.ImportRejected: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DatabaseBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SchemaOutOfDate: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NoRights: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = 2
 DOCS = "/api/v1/docs"

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from toolcatalog.core import versions
 from toolcatalog.db import Database
-from toolcatalog.errors import Finding
+from toolcatalog.errors import Finding, FolderHangs
 from toolcatalog.models import Reload, SourceFile, ToolVersion
 from toolcatalog.reload.files import Folder
 from toolcatalog.services import imports, reloads, tools
@@ -74,29 +74,33 @@ def apply(
     """
     begun = time.monotonic()
     findings: list[Finding] = []
-    present = folder.hashes(findings)
-    with database.write() as session:
-        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
-        taken_in = session.execute(select(SourceFile.path, SourceFile.sha256))
-        known = {path: sha256 for path, sha256 in taken_in}  # noqa: C416 - dict() of rows has no types
-        run = _Run(session, folder, present, known, findings, only)
-        journal = Journal(session, Actor("file", request_id))
-        counts = _apply(run, journal, on_file, accept_removals=accept_removals)
-        journal.close()
-        outcome = Reload(
-            trigger=trigger,
-            result=_result(findings, len(present)),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            duration_ms=round(1000 * (time.monotonic() - begun), 1),
-            files=len(present),
-            counts=counts,
-            errors=[_written(finding) for finding in findings],
-            request_id=request_id,
-            revision=journal.revision or None,
-        )
-        reloads.keep(session, outcome)
+    outcome = Reload(trigger=trigger, host=socket.gethostname(), pid=os.getpid(), request_id=request_id)
+    try:
+        present = folder.hashes(findings)
+        with database.write() as session:
+            session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_AT_A_TIME})
+            taken_in = session.execute(select(SourceFile.path, SourceFile.sha256))
+            known = {path: sha256 for path, sha256 in taken_in}  # noqa: C416 - dict() of rows has no types
+            run = _Run(session, folder, present, known, findings, only)
+            journal = Journal(session, Actor("file", request_id))
+            outcome.counts = _apply(run, journal, on_file, accept_removals=accept_removals)
+            journal.close()
+            outcome.revision = journal.revision or None
+            _keep(session, outcome, begun, findings, len(present))
+    except FolderHangs as error:
+        # Nothing was changed: what was about to be is rolled back.
+        outcome.counts = {**imports.count([]), "retired": 0}
+        with database.write() as session:
+            _keep(session, outcome, begun, [Finding((), str(error), str(folder.path))], 0)
     return outcome
+
+
+def _keep(session: Session, outcome: Reload, begun: float, findings: list[Finding], files: int) -> None:
+    outcome.result = _result(findings, files)
+    outcome.duration_ms = round(1000 * (time.monotonic() - begun), 1)
+    outcome.files = files
+    outcome.errors = [_written(finding) for finding in findings]
+    reloads.keep(session, outcome)
 
 
 def _apply(

@@ -128,7 +128,9 @@ _DATABASE_HEALTH = shape(
     {
         "status": ref("DatabaseStatus", "Whether it answers."),
         "checked_seconds_ago": amount("How many seconds ago it was asked."),
+        "detail": text("What to do about it."),
     },
+    optional=("detail",),
 )
 _CACHE_HEALTH = shape(
     "How full the cache of the worker is.",
@@ -268,7 +270,10 @@ _ENUMERATIONS = {
     "ImportOutcome": one_of(("created", "updated", "unchanged", "failed"), "What became of a definition."),
     "ReloadOutcome": one_of(("success", "partial", "failure"), "How a reload ended."),
     "HealthStatus": one_of(("healthy", "degraded", "unhealthy"), "How the service is."),
-    "DatabaseStatus": one_of(("up", "down", "unresponsive"), "Whether the database answers."),
+    "DatabaseStatus": one_of(
+        ("up", "down", "unresponsive", "out_of_date", "no_rights"),
+        "Whether the database answers, and as it should.",
+    ),
     "ProbeStatus": one_of(("alive", "ready", "not ready"), "Whether requests are answered."),
 }
 
