@@ -45,7 +45,7 @@ class Probe:
 
     @property
     def status(self) -> str:
-        """`up`, why not (`down`, `out_of_date`, `no_rights`), or `unresponsive` when no later look came back."""
+        """`up`, why not (`down`, `out_of_date`, `no_rights`), or `unresponsive`: the next is overdue."""
         if self.tools is None:
             return self.failure
         return "up" if self.age_seconds < _FRESH_SECONDS else "unresponsive"
