@@ -96,7 +96,7 @@ def create_app(settings: Settings) -> Flask:
             waiting_places=threading.BoundedSemaphore(settings.waiting_places)
             if settings.waiting_places
             else None,
-            export_places=threading.BoundedSemaphore(max(1, settings.database_places // 4)),
+            export_places=threading.BoundedSemaphore(max(1, settings.db_pool_size // 4)),
         ),
     )
     guard = access.Guard(keyring, auth=settings.auth, writes_per_minute=settings.max_writes_per_minute)
