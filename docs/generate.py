@@ -55,6 +55,10 @@ def api_page() -> str:
         "are at fault. Reads carry a strong `ETag` and `X-Catalog-Revision`; changes heed `If-Match`.",
         'Lists have `X-Total-Count` and, when there is more, `Link: <...>; rel="next"`. An unknown',
         "parameter is an error.",
+        "",
+        "Two requests that change one tool come one after the other: the second waits for the first, for",
+        "a second at most. After that it is a 409 with the code `concurrent_change` and `Retry-After`, and",
+        "nothing was changed. A 409 without `Retry-After` stays one until something else changes.",
     ]
     for path, operations in document["paths"].items():
         for method in _METHODS:

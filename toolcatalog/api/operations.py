@@ -26,9 +26,22 @@ _REFUSALS = {OPEN: set(), "read": {401, 429}, "write": {401, 403, 429}, "admin":
 
 _REQUEST_ID: dict[str, Schema] = {"X-Request-ID": {"schema": {"type": "string"}, "required": True}}
 _RETRY_AFTER: dict[str, Schema] = {"Retry-After": {"schema": {"type": "integer"}, "required": True}}
+_RETRY_CONFLICT: dict[str, Schema] = {
+    "Retry-After": {
+        "schema": {"type": "integer"},
+        "description": "with the code concurrent_change: the same request may succeed then",
+    }
+}
+_WHEN_TO_RETRY = {409: _RETRY_CONFLICT, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
 _LOCATION: dict[str, Schema] = {"Location": {"schema": {"type": "string"}, "required": True}}
 _ETAG: dict[str, Schema] = {"ETag": {"schema": {"type": "string"}, "required": True}}
 _REVISION: dict[str, Schema] = {"X-Catalog-Revision": {"schema": {"type": "integer"}}}
+VERSION_HEADERS: dict[str, Schema] = {
+    "Content-Location": {
+        "schema": {"type": "string"},
+        "description": "where just this version is read and changed, with this ETag",
+    }
+}
 PAGE_HEADERS: dict[str, Schema] = {
     "X-Total-Count": {"schema": {"type": "integer"}},
     "Link": {"schema": {"type": "string"}, "description": 'the next page, as `<...>; rel="next"` (RFC 8288)'},
@@ -138,5 +151,5 @@ def _good_answer(status: int, contents: dict[str, Schema], headers: dict[str, Sc
 
 
 def _problem(code: int) -> Schema:
-    headers = {**_REQUEST_ID, **(_RETRY_AFTER if code in (429, 503) else {})}
+    headers = {**_REQUEST_ID, **_WHEN_TO_RETRY.get(code, {})}
     return {"description": HTTPStatus(code).phrase, "headers": headers, "content": _PROBLEM}

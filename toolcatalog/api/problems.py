@@ -29,6 +29,7 @@ STATUS: dict[type[CatalogError], HTTPStatus] = {
     errors.DatabaseUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = 2
+RETRY_AFTER_CONFLICT_SECONDS = 1
 DOCS = "/api/v1/docs"
 
 
@@ -108,4 +109,7 @@ def answer_catalog_error(error: CatalogError) -> Response:
     status = STATUS[type(error)]
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR and error.__cause__ is not None:
         log.error("%s: %s", error, error.__cause__, extra={"request_id": g.request_id})
-    return problem(status, error.code, str(error), error.findings)
+    response = problem(status, error.code, str(error), error.findings)
+    if isinstance(error, errors.ConcurrentChange):
+        response.headers["Retry-After"] = str(RETRY_AFTER_CONFLICT_SECONDS)
+    return response

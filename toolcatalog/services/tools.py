@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnExpressionArgument, Connection, Select, bindparam, delete, select
+from sqlalchemy import (
+    ColumnExpressionArgument,
+    Connection,
+    Select,
+    TextClause,
+    bindparam,
+    delete,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session, joinedload
 
 from toolcatalog.core import definition as definitions
@@ -130,18 +139,56 @@ def get_identity(connection: Connection, reference: Reference) -> Identity:
     return tool
 
 
-def _find(connection: Connection, reference: Reference, *, locked: bool = False) -> Identity | None:
-    """Find a tool's identity; `locked`, raises ConcurrentChange when another transaction holds it."""
+def _find(connection: Connection, reference: Reference) -> Identity | None:
     values = reference.values()
-    found = connection.execute(_identity(*values, locked=locked), values).one_or_none()
+    found = connection.execute(_identity(*values), values).one_or_none()
     return None if found is None else Identity(*found)
 
 
 @cache
-def _identity(column: str, *, locked: bool) -> Select[int, str]:
-    wanted = {"id": Tool.id, "name": Tool.tool_name}[column] == bindparam(column)
-    query = select(Tool.id, Tool.tool_name).where(wanted).execution_options(prepared=True)
-    return query.with_for_update(nowait=True) if locked else query
+def _identity(parameter: str) -> Select[int, str]:
+    wanted = _COLUMNS[parameter] == bindparam(parameter)
+    return select(Tool.id, Tool.tool_name).where(wanted).execution_options(prepared=True)
+
+
+_COLUMNS = {"id": Tool.id, "name": Tool.tool_name}
+
+
+def _find_locked(session: Session, reference: Reference) -> Identity | None:
+    """Lock a tool until the transaction ends, and return its identity; None if there is no such tool.
+
+    Raises:
+        ConcurrentChange: when another transaction holds it for longer than a change takes.
+    """
+    values = reference.values()
+    found = session.execute(_locked(*values), values).one()
+    return None if found.id is None else Identity(found.id, found.tool_name)
+
+
+# Of a single change, which takes some milliseconds, also several in a row are over by then. Who waits has a
+# thread and a connection meanwhile.
+_LOCK_WAIT_MS = 1_000
+
+
+@cache
+def _locked(parameter: str) -> TextClause:
+    """Lock a tool, with a limit of its own to the wait, in one statement instead of three.
+
+    The row is locked by what is above the join, so the limit is set before. Afterwards there is none: the
+    catalog's row, which all writers lock, is worth waiting for.
+    """
+    return text(
+        f"""
+        WITH waiting AS MATERIALIZED (
+            SELECT set_config('lock_timeout', '{_LOCK_WAIT_MS}', true)
+        ), locked AS MATERIALIZED (
+            SELECT tools.id, tools.tool_name FROM waiting, tools
+            WHERE tools.{_COLUMNS[parameter].name} = :{parameter} FOR UPDATE OF tools
+        )
+        SELECT locked.id, locked.tool_name, set_config('lock_timeout', '0', true)
+        FROM (VALUES (1)) AS always LEFT JOIN locked ON true
+        """  # noqa: S608 - put together from names of columns
+    ).execution_options(prepared=True)
 
 
 def list_versions(connection: Connection, reference: Reference) -> list[Version]:
@@ -164,9 +211,9 @@ def lock(session: Session, reference: Reference) -> list[ToolVersion]:
 
     Raises:
         NotFound: when there is no such tool.
-        ConcurrentChange: at once, when another transaction holds it.
+        ConcurrentChange: when another transaction holds it for long.
     """
-    tool = _find(session.connection(), reference, locked=True)
+    tool = _find_locked(session, reference)
     if tool is None:
         raise NotFound(f"There is no {reference}.")
     return list(session.scalars(_OF_TOOL, {"tool_id": tool.id}))
@@ -185,11 +232,11 @@ def create(journal: Journal, definition: Definition) -> ToolVersion:
 
     Raises:
         AlreadyExists: when the tool has that version, live or retired.
-        ConcurrentChange: when somebody else adds the same tool at this moment.
+        ConcurrentChange: when somebody else adds the same tool at this moment, or changes it for long.
     """
     session = journal.session
     reference = Reference(name=definition.tool_name)
-    tool = _find(session.connection(), reference, locked=True)
+    tool = _find_locked(session, reference)
     if tool is None:
         added = Tool(tool_name=definition.tool_name)
         session.add(added)
