@@ -26,7 +26,7 @@ def made(client: FlaskClient, **fields: Any) -> dict[str, Any]:
 def test_a_tool_comes_back_as_it_was_sent(client: FlaskClient) -> None:
     sent = tool()
     created = client.post(TOOLS, json=sent)
-    assert (created.status_code, created.headers["Location"]) == (201, f"{TOOLS}/1")
+    assert (created.status_code, created.headers["Location"]) == (201, f"{TOOLS}/1?version=1.0")
     read = client.get(created.headers["Location"])
     assert read.data == created.data
     added = {name: value for name, value in read.json.items() if name not in sent}
@@ -41,6 +41,36 @@ def test_a_tool_comes_back_as_it_was_sent(client: FlaskClient) -> None:
         "updated_by": "anonymous",
         "source": {"kind": "api"},
     }
+
+
+CHANGES: list[tuple[str, str, Any]] = [
+    ("POST", "", tool(version="1.5")),
+    ("POST", "", tool(version="3.0")),
+    *(("POST", "", tool(version=version)) for version in ("1+1", "50%", "a&version=2.0", "ä b", "#1")),
+    ("PATCH", "/grep", {"version": "1.5", "description": "derived"}),
+    ("PUT", "/grep?version=1.0", {"version": "3.0"}),
+    ("PUT", "/grep?version=1.0", {"description": "other"}),
+    ("PATCH", "/grep/disable", None),
+    ("PATCH", "/grep/disable?version=1.0", None),
+    ("POST", "/grep/rollback", {"version": "1.0"}),
+    ("POST", "/grep/restore?version=1.0", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+def test_the_etag_of_a_changed_tool_holds_where_the_answer_says(
+    client: FlaskClient, method: str, path: str, body: Any
+) -> None:
+    for version in ("1.0", "2.0"):
+        made(client, version=version)
+    changed = client.open(TOOLS + path, method=method, json=body)
+    assert changed.status_code == (201 if path == "" else 200), changed.json
+    place = changed.headers["Content-Location"]
+    assert changed.headers.get("Location") == (place if path == "" else None)
+    read = client.get(place)
+    assert (read.data, read.headers["ETag"]) == (changed.data, changed.headers["ETag"])
+    again = client.put(place, json={"status": "testing"}, headers={"If-Match": changed.headers["ETag"]})
+    assert (again.status_code, again.json["version"]) == (200, changed.json["version"])
 
 
 def test_what_is_left_out_gets_its_default_and_maps_and_lists_are_always_there(client: FlaskClient) -> None:

@@ -11,7 +11,7 @@ from flask_smorest import Blueprint
 from toolcatalog.api import bodies, cursors, rendering
 from toolcatalog.api.answers import answer_tool, precondition
 from toolcatalog.api.context import Context, changing
-from toolcatalog.api.operations import PAGE_HEADERS, operation
+from toolcatalog.api.operations import PAGE_HEADERS, VERSION_HEADERS, operation
 from toolcatalog.api.reads import answer_read, key_of, page_headers
 from toolcatalog.cache.dependence import OnList
 from toolcatalog.cache.store import Answer, Key
@@ -137,8 +137,9 @@ def answer_version(reference: Reference, version: str | None, query: Query) -> R
 
 
 @operation(
-    blueprint, "POST", "", body=ref("ToolDefinition"), status=201, answers=ref("Tool"), problems=(409,)
-)
+    blueprint, "POST", "", body=ref("ToolDefinition"), status=201, answers=ref("Tool"), problems=(409,),
+    headers=VERSION_HEADERS,
+)  # fmt: skip
 def create_tool() -> Response:
     """Add a tool, or a version of one that is there."""
     definition = definitions.from_document(bodies.json_object())
@@ -149,6 +150,7 @@ def create_tool() -> Response:
 
 _CHANGE: dict[str, Any] = {
     "query": ToolQuery, "answers": ref("Tool"), "conditional": True, "problems": (409,),
+    "headers": VERSION_HEADERS,
 }  # fmt: skip
 
 
@@ -186,7 +188,7 @@ def _change(query: Query, reference: str, change: Callable[[Document], Document]
 
 @operation(
     blueprint, "POST", "/<reference>/rollback", body=shape({"version": {"type": "string", "minLength": 1}}),
-    answers=ref("Tool"), conditional=True, problems=(409,),
+    answers=ref("Tool"), conditional=True, problems=(409,), headers=VERSION_HEADERS,
 )  # fmt: skip
 def roll_tool_back(reference: str) -> Response:
     """Make an earlier version the latest, as a new change."""
@@ -214,7 +216,10 @@ def retire_tool(query: Query, reference: str) -> Response:
     return Response(status=204)
 
 
-@operation(blueprint, "POST", "/<reference>/restore", query=ToolQuery, answers=ref("Tool"), problems=(409,))
+@operation(
+    blueprint, "POST", "/<reference>/restore", query=ToolQuery, answers=ref("Tool"), problems=(409,),
+    headers=VERSION_HEADERS,
+)  # fmt: skip
 def restore_tool(query: Query, reference: str) -> Response:
     """Bring back what was retired last, or one version."""
     with changing() as journal:
