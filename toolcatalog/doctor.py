@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import psycopg2
@@ -24,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex
 
 from toolcatalog import embedded, metrics, serve, upgrade
+from toolcatalog.core import versions
 from toolcatalog.db import plain_connection
 from toolcatalog.errors import Finding
 from toolcatalog.listener import APPLICATION_NAME
@@ -177,6 +179,7 @@ def database(url: str, settings: Settings, service: dict[str, object] | None) ->
         yield migrated
         if migrated.level == OK:
             yield from indexes(cursor)
+            yield from releases(cursor)
             yield from revision(cursor, settings, service)
             if settings.auth != "off":
                 yield keys(cursor)
@@ -309,6 +312,22 @@ def revision(
         seen = "one of them watches the definitions" if leading else "none of them watches the definitions"
         advice = "Wait a second and look again; then see the service's log."
         yield Observation(OK if leading else WARNING, "reloader", seen, advice)
+
+
+def releases(cursor: extensions.cursor) -> Iterator[Observation]:
+    """Look whether a tool has a release twice, in two spellings, as it could before these were told apart."""
+    cursor.execute("SELECT tool_name, version FROM tool_versions WHERE retired_at IS NULL ORDER BY id")
+    spellings: dict[tuple[str, str], list[str]] = {}
+    for name, version in cursor:
+        spellings.setdefault((name, versions.key(version)), []).append(version)
+    twice = {name: found for (name, _), found in spellings.items() if len(found) > 1}
+    for name, found in twice.items():
+        seen = f'"{name}" has one release as versions {" and ".join(found)}'
+        too_much = f"{quote(name, safe='')}?version={quote(found[-1], safe='')}"
+        advice = f"Retire one of them: DELETE /api/v1/tools/{too_much}"
+        yield Observation(WARNING, "releases", seen, advice)
+    if not twice:
+        yield Observation(OK, "releases", "no tool has one release in two spellings")
 
 
 def keys(cursor: extensions.cursor) -> Observation:

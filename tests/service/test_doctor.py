@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
+from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
 from tests.service.conftest import Service, command, environment, free_port
 from tests.service.test_cli import Run, run, written
 from toolcatalog import doctor
+from toolcatalog.api import context
 
 __all__ = ["run"]
 
@@ -54,7 +58,7 @@ def test_where_nothing_is_wrong_nothing_is_a_problem(examine: Any) -> None:
     assert code == 0, lines
     assert {check: line.split()[0] for check, line in lines.items() if check != "disk"} == dict.fromkeys(
         ("settings", "auth", "port", "definitions", "watching", "database", "clock", "connections",
-         "migrations", "indexes", "revision", "listener"), "ok",
+         "migrations", "indexes", "releases", "revision", "listener"), "ok",
     )  # fmt: skip
     assert lines["definitions"].startswith("ok 1 files in ")
     assert lines["revision"] == "ok the catalog is at revision 0, with 0 changes, the last of them 0"
@@ -116,8 +120,22 @@ def test_migrations_that_are_missing_are_a_problem(examine: Any, database_url: s
     try:
         code, lines = examine()
     finally:
-        executed(database_url, "UPDATE alembic_version SET version_num = '0004'")
+        executed(database_url, "UPDATE alembic_version SET version_num = '0005'")
     assert (code, "Run: toolcatalog db upgrade" in lines["migrations"]) == (1, True)
+
+
+def test_a_release_that_a_tool_has_twice_is_said(examine: Any, client: FlaskClient, app: Flask) -> None:
+    for name, version in (("my tool", "1.0"), ("my tool", "2.0"), ("other", "1.0"), ("retired", "1.0")):
+        made(client, tool_name=name, version=version)
+    client.delete(f"{TOOLS}/retired")
+    with context.of(app).database.write() as session:  # as a release wrote it that knew no better
+        session.execute(text("UPDATE tool_versions SET version = 'v1', version_key = NULL WHERE id = 2"))
+    code, lines = examine()
+    assert (code, lines["releases"]) == (
+        0,
+        'warning "my tool" has one release as versions 1.0 and v1. '
+        "Retire one of them: DELETE /api/v1/tools/my%20tool?version=v1",
+    )
 
 
 def test_an_index_that_is_missing_comes_back_by_what_is_said(examine: Any, database_url: str) -> None:

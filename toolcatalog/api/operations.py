@@ -42,6 +42,14 @@ VERSION_HEADERS: dict[str, Schema] = {
         "description": "where just this version is read and changed, with this ETag",
     }
 }
+RETIRED, UNTIL_RESTORED = "X-Catalog-Retired", "until-restored"
+RETIRED_HEADERS: dict[str, Schema] = {
+    RETIRED: {
+        "schema": {"enum": [UNTIL_RESTORED]},
+        "required": True,
+        "description": "until it is restored, no edit of its file brings it back",
+    }
+}
 PAGE_HEADERS: dict[str, Schema] = {
     "X-Total-Count": {"schema": {"type": "integer"}},
     "Link": {"schema": {"type": "string"}, "description": 'the next page, as `<...>; rel="next"` (RFC 8288)'},

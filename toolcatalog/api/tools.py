@@ -11,7 +11,14 @@ from flask_smorest import Blueprint
 from toolcatalog.api import bodies, cursors, rendering
 from toolcatalog.api.answers import answer_tool, precondition
 from toolcatalog.api.context import Context, changing
-from toolcatalog.api.operations import PAGE_HEADERS, VERSION_HEADERS, operation
+from toolcatalog.api.operations import (
+    PAGE_HEADERS,
+    RETIRED,
+    RETIRED_HEADERS,
+    UNTIL_RESTORED,
+    VERSION_HEADERS,
+    operation,
+)
 from toolcatalog.api.reads import answer_read, key_of, page_headers
 from toolcatalog.cache.dependence import OnList
 from toolcatalog.cache.store import Answer, Key
@@ -206,14 +213,18 @@ def roll_tool_back(reference: str) -> Response:
     status=204,
     answers=None,
     etag=False,
+    headers=RETIRED_HEADERS,
     conditional=True,
     problems=(409,),
 )
 def retire_tool(query: Query, reference: str) -> Response:
-    """Take a tool, or one version of it, out of the catalog. Nothing is lost: a restore brings it back."""
+    """Take a tool, or one version of it, out of the catalog. Nothing is lost: a restore brings it back.
+
+    It stays retired also when its file is edited.
+    """
     with changing() as journal:
         tools.retire(journal, Reference.parse(reference), query.get("version"), precondition())
-    return Response(status=204)
+    return Response(status=204, headers={RETIRED: UNTIL_RESTORED})
 
 
 @operation(
@@ -221,7 +232,10 @@ def retire_tool(query: Query, reference: str) -> Response:
     headers=VERSION_HEADERS,
 )  # fmt: skip
 def restore_tool(query: Query, reference: str) -> Response:
-    """Bring back what was retired last, or one version."""
+    """Bring back what was retired last, or one version.
+
+    It says what it said when it was retired; within a minute, or by a reload, it says what its file says now.
+    """
     with changing() as journal:
         row = tools.restore(journal, Reference.parse(reference), query.get("version"))
     return answer_tool(row)
