@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from tests.api.test_tools import TOOLS
 from tests.conftest import tool
 from toolcatalog.api import context
+from toolcatalog.core import soundness
 
 Document = dict[str, Any]
 # What a reload answers of: created, updated, unchanged, failed, retired, and its errors' messages.
@@ -122,6 +123,27 @@ def test_a_file_that_spells_its_version_otherwise_is_an_error_until_it_is_mended
     assert versions(client) == [("1.0", "at first")]
     assert save(a=grep("mended")) == ({"updated": 1}, [])
     assert versions(client) == [("1.0", "mended")]
+
+
+def test_a_file_that_contradicts_itself_is_an_error_when_it_changes(client: FlaskClient, save: Save) -> None:
+    wrong = grep("wrong")
+    wrong["capabilities"]["text_search"]["patterns"]["search_files"]["cost_estimate"] = "-1"
+    save(a=grep("at first"))
+    for _ in range(2):
+        assert save(a=wrong) == ({}, ['"-1" is -1, which is out of range: 0 or more'])
+    assert versions(client) == [("1.0", "at first")]
+
+
+def test_a_file_that_did_not_change_is_not_judged_anew(
+    client: FlaskClient, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = grep("from before")
+    wrong["capabilities"]["text_search"]["patterns"]["search_files"]["cost_estimate"] = "-1"
+    with monkeypatch.context() as patch:
+        patch.setattr(soundness, "check", lambda _: ())  # as the release before read it
+        assert save(a=wrong) == ({"created": 1}, [])
+    assert save() == ({}, [])
+    assert versions(client) == [("1.0", "from before")]
 
 
 def test_two_files_with_one_release_in_two_spellings_do_not_take_turns(

@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
-from tests.api.test_tools import TOOLS, made
+from tests.api.test_tools import TOOLS, made, unsound
 from tests.conftest import tool
 from tests.service.conftest import Service, command, environment, free_port
 from tests.service.test_cli import Run, run, written
@@ -58,7 +58,7 @@ def test_where_nothing_is_wrong_nothing_is_a_problem(examine: Any) -> None:
     assert code == 0, lines
     assert {check: line.split()[0] for check, line in lines.items() if check != "disk"} == dict.fromkeys(
         ("settings", "auth", "port", "definitions", "watching", "database", "clock", "connections",
-         "migrations", "indexes", "releases", "revision", "listener"), "ok",
+         "migrations", "indexes", "releases", "stored", "revision", "listener"), "ok",
     )  # fmt: skip
     assert lines["definitions"].startswith("ok 1 files in ")
     assert lines["revision"] == "ok the catalog is at revision 0, with 0 changes, the last of them 0"
@@ -135,6 +135,20 @@ def test_a_release_that_a_tool_has_twice_is_said(examine: Any, client: FlaskClie
         0,
         'warning "my tool" has one release as versions 1.0 and v1. '
         "Retire one of them: DELETE /api/v1/tools/my%20tool?version=v1",
+    )
+
+
+def test_a_stored_definition_that_would_be_refused_today_is_said(
+    examine: Any, client: FlaskClient, app: Flask
+) -> None:
+    made(client)
+    unsound(app)
+    code, lines = examine()
+    assert (code, lines["stored"]) == (
+        0,
+        'warning "grep" 1.0: capabilities.text_search.patterns.search_files.cost_estimate: '
+        '"-1" is -1, which is out of range: 0 or more. '
+        "It goes on as it is; it has to be mended with the next change.",
     )
 
 

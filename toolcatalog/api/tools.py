@@ -178,18 +178,21 @@ def patch_tool(query: Query, reference: str) -> Response:
 @operation(blueprint, "PATCH", "/<reference>/enable", **_CHANGE)
 def enable_tool(query: Query, reference: str) -> Response:
     """Let a tool be used."""
-    return _change(query, reference, lambda document: {**document, "enabled": True})
+    return _change(query, reference, lambda document: {**document, "enabled": True}, stored=True)
 
 
 @operation(blueprint, "PATCH", "/<reference>/disable", **_CHANGE)
 def disable_tool(query: Query, reference: str) -> Response:
     """Keep a tool from being used; it stays in the catalog."""
-    return _change(query, reference, lambda document: {**document, "enabled": False})
+    return _change(query, reference, lambda document: {**document, "enabled": False}, stored=True)
 
 
-def _change(query: Query, reference: str, change: Callable[[Document], Document]) -> Response:
+def _change(
+    query: Query, reference: str, change: Callable[[Document], Document], *, stored: bool = False
+) -> Response:
+    meant = Reference.parse(reference), query.get("version")
     with changing() as journal:
-        row = tools.replace(journal, Reference.parse(reference), query.get("version"), change, precondition())
+        row = tools.replace(journal, *meant, change, precondition(), stored=stored)
     return answer_tool(row)
 
 

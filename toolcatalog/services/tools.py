@@ -324,11 +324,13 @@ def replace(
     version: str | None,
     change: Callable[[Document], Document],
     precondition: Precondition | None = None,
+    *,
+    stored: bool = False,
 ) -> ToolVersion:
     """Change a live version of a tool; a changed `version` field makes a new version and keeps the old.
 
     `change` is given the version's document and returns what it is to become. A change that changes
-    nothing is no change.
+    nothing is no change. `stored` says that the rest may stay as it was allowed when it was written.
 
     Raises:
         NotFound: when there is no such live version.
@@ -340,7 +342,7 @@ def replace(
     if precondition is not None:
         precondition(row)
     before = row.definition
-    definition = definitions.from_document(change(before))
+    definition = definitions.from_document(change(before), stored=stored)
     if definition.tool_name != row.tool_name:
         raise InvalidDefinition("A tool keeps its name.", [_rename_finding(row)])
     if definition.version != row.version:
