@@ -6,9 +6,12 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from tests.core import generated
 from tests.core.rules import CAPABILITY, INPUT, OPTIONAL, PATTERN, TOOL, Document, found, having
-from toolcatalog.core.definition import from_document, read
+from toolcatalog.core.definition import VALUE_TYPES, from_document, read
 from toolcatalog.core.soundness import MAX_MATCHED_LENGTH, matches_whole
 from toolcatalog.errors import InvalidDefinition, Path, dotted
 
@@ -175,3 +178,25 @@ def test_what_is_stored_is_read_all_the_same_with_a_warning(document: Document) 
     assert definition is not None
     assert (report.errors, report.warnings) == ([], list(refused.value.findings))
     assert dotted(report.warnings[0].path).startswith(dotted(CAPABILITY))
+
+
+@pytest.mark.filterwarnings("ignore:Possible (nested set|set)")  # of `re`, which reads it all the same
+@settings(max_examples=300, deadline=None)
+@given(
+    generated.free_maps
+    | st.dictionaries(
+        st.sampled_from(("type", "items", "pattern", "$ref", "enum", "allOf")), generated.values
+    ),
+    generated.values,
+    st.sampled_from(VALUE_TYPES),
+    generated.texts,
+)
+@example({"$ref": "\ud7ff"}, "x", "string", "[[a]")
+def test_whatever_is_written_is_judged(schema: Document, default: Any, type_: str, validation: str) -> None:
+    document = of_input({"type": type_, "validation": validation, "default": default})
+    here: Any = document
+    for step in PATTERN:
+        here = here[step]
+    here["output_schema"] = schema
+    definition, report = read(document)
+    assert (definition is None) == bool(report.errors)
