@@ -14,7 +14,7 @@ from tests.api.test_changes import CHANGES
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
 from toolcatalog.api import context
-from toolcatalog.errors import NotFound
+from toolcatalog.errors import ConcurrentChange, NotFound
 from toolcatalog.services import tools
 from toolcatalog.services.tools import Reference
 
@@ -49,6 +49,23 @@ def test_of_two_that_change_a_tool_from_the_same_state_one_wins(app: Flask) -> N
 def test_of_many_that_make_the_same_tool_one_succeeds(app: Flask) -> None:
     codes = at_once(10, lambda _: app.test_client().post(TOOLS, json=tool()).status_code)
     assert sorted(codes) == [201] + [409] * 9
+
+
+def test_of_many_that_add_a_release_in_its_spellings_one_succeeds(app: Flask) -> None:
+    made(app.test_client(), version="0.9")
+    spellings = ("1", "1.0", "v1", "1.0.0", "v1.0")
+    responses = at_once(
+        len(spellings), lambda number: app.test_client().post(TOOLS, json=tool(version=spellings[number]))
+    )
+    assert sorted(response.status_code for response in responses) == [201, 409, 409, 409, 409]
+    assert len(app.test_client().get(f"{TOOLS}/grep/versions").json) == 2
+
+
+def test_the_database_takes_no_release_twice(app: Flask) -> None:
+    made(app.test_client())
+    made(app.test_client(), version="2.0")
+    with pytest.raises(ConcurrentChange), context.of(app).database.write() as session:
+        session.connection().exec_driver_sql("UPDATE tool_versions SET version_key = '1'")
 
 
 def test_writers_of_one_tool_wait_for_one_another_and_none_is_lost(app: Flask) -> None:
