@@ -55,16 +55,14 @@ def test_the_name_of_an_input_stands_once_in_a_pattern() -> None:
 VALUES: dict[str, Any] = {
     "string": "x", "integer": 3, "number": 2.5, "boolean": True, "array": [1], "object": {"a": 1},
 }  # fmt: skip
-FITTING = {
-    *((name, name) for name in VALUES), ("number", "integer"),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("place", [INPUT, OPTIONAL], ids=["required", "optional"])
 @pytest.mark.parametrize(("type_", "kind"), [(type_, kind) for type_ in VALUES for kind in VALUES])
 def test_a_default_is_of_the_type_of_its_input(place: Path, type_: str, kind: str) -> None:
     errors, _ = found(of_input({"type": type_, "default": VALUES[kind]}, place))
-    assert [path for path, _ in errors] == [] if (type_, kind) in FITTING else [dotted((*place, "default"))]
+    fits = type_ == kind or (type_, kind) == ("number", "integer")
+    assert [path for path, _ in errors] == ([] if fits else [dotted((*place, "default"))])
 
 
 @pytest.mark.parametrize(
