@@ -118,7 +118,7 @@ def test_what_is_found_by_its_key_is_prepared(client: FlaskClient, app: Flask) -
         prepared = set(connection.scalars(text("SELECT statement FROM pg_prepared_statements")))
     parts = (
         "AS catalog_revision",
-        "FOR UPDATE NOWAIT",
+        "FOR UPDATE OF tools",
         "tool_versions.tool_id = $1",
         "INSERT INTO changes",
         "UPDATE catalog_state",

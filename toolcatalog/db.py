@@ -27,7 +27,7 @@ from toolcatalog.bulkhead import Bulkhead, refused
 from toolcatalog.core import json_text
 from toolcatalog.errors import ConcurrentChange, DatabaseUnavailable, NoRights, SchemaOutOfDate
 
-# A writer meets another one on the row of a tool (NOWAIT), on a unique index (both create it), or in a
+# A writer meets another one on the row of a tool (after a wait), on a unique index (both create it), or in a
 # circle of two imports.
 _MET_ANOTHER_WRITER = {
     errorcodes.LOCK_NOT_AVAILABLE,

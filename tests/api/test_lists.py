@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import json
 import re
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
@@ -152,6 +156,45 @@ def test_a_made_up_cursor_is_refused(stocked: FlaskClient, cursor: str) -> None:
     response = stocked.get(TOOLS, query_string={"cursor": cursor})
     assert response.status_code == 422
     assert [error["path"] for error in response.json["errors"]] == ["cursor"]
+
+
+def fingerprint(client: FlaskClient, path: str) -> str:
+    """What a cursor of this list begins with."""
+    cursor = re.search(r"cursor=([^&>]+)", client.get(f"{path}&limit=1").headers["Link"])
+    assert cursor is not None
+    found: str = json.loads(base64.urlsafe_b64decode(cursor[1] + "=" * (-len(cursor[1]) % 4)))[0]
+    return found
+
+
+_offsets = st.integers(-1439, 1439).map(lambda minutes: dt.timezone(dt.timedelta(minutes=minutes)))
+_moments = st.datetimes(timezones=st.none() | _offsets).map(dt.datetime.isoformat)
+_positions = st.lists(
+    _moments | st.text(max_size=5) | st.integers() | st.floats() | st.none() | st.booleans(), max_size=3
+)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)  # nothing is written
+@given(_positions)
+@example(["2026-01-01T00:00:00+20:00", "x"])
+@example(["0001-01-01T00:00:00+20:00", "x"])
+@example(["9999-12-31T23:59:59-20:00", "x"])
+@example(["2026-01-01T00:00:00", "x"])
+@example(["\x00"])
+@example(["\ud800"])
+def test_a_cursor_with_any_position_is_answered_or_refused(stocked: FlaskClient, position: list[Any]) -> None:
+    for path in (f"{TOOLS}?sort=updated_at", f"{TOOLS}?sort=tool_name", f"{TOOLS}/search?name=e"):
+        packed = json.dumps([fingerprint(stocked, path), *position]).encode()
+        response = stocked.get(f"{path}&cursor={base64.urlsafe_b64encode(packed).decode().rstrip('=')}")
+        assert response.status_code in (200, 422), (path, response.json)
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_as_a_cursor_is_answered_or_refused(stocked: FlaskClient, text: str) -> None:
+    response = stocked.get(TOOLS, query_string={"cursor": text.encode("utf-8", "surrogatepass")})
+    assert response.status_code in (200, 422)
 
 
 @pytest.mark.parametrize(

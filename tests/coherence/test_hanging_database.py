@@ -1,4 +1,4 @@
-"""A database that hangs, under load: who does not need it does not notice, and the others are told at once."""
+"""A database that hangs, under load: who does not need it does not notice, and others are told at once."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def read(text: str | None, query: Mapping[str, Any], types: tuple[type, ...]) ->
         packed = json_text.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
         fingerprint, *values = packed
         position = tuple(_value(value, kind) for value, kind in zip(values, types, strict=True))
-    except (ValueError, TypeError, InvalidDocument) as error:
+    except (ValueError, TypeError, OverflowError, InvalidDocument) as error:
         raise _refused(
             "is not a cursor of this list: take it from the Link header, or leave it out"
         ) from error
@@ -56,10 +56,18 @@ def read(text: str | None, query: Mapping[str, Any], types: tuple[type, ...]) ->
 
 def _value(value: Any, kind: type) -> Any:
     if kind is dt.datetime:
-        return dt.datetime.fromisoformat(value)
+        return _moment(value)
     if not isinstance(value, kind):
         raise TypeError
     return value
+
+
+def _moment(text: str) -> dt.datetime:
+    """Return a point in time in UTC: PostgreSQL takes no offset of 16 hours or more, as Python does."""
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment.astimezone(dt.UTC)  # OverflowError in the first hours of the year 1, or the last of 9999
 
 
 def _fingerprint(query: Mapping[str, Any]) -> str:

@@ -74,10 +74,9 @@ def validate_change(query: Query, reference: str) -> Response:
     body = bodies.optional_json_object()
     with reading() as connection:
         row = tools.get(connection, Reference.parse(reference), query.get("version"))
-        document = {**row.definition, **body}
-    report = definitions.read(document)[1]
-    if document["tool_name"] != row.tool_name:
-        report.errors.append(tools.rename_finding(row))
+        definition, report = definitions.read({**row.definition, **body})
+        if definition is not None:
+            report.errors += tools.find_conflicts(connection, row, definition)
     return answer(
         {
             "valid": not report.errors,
@@ -105,7 +104,7 @@ def import_tools(query: Query) -> Response:
                 journal,
                 items,
                 overwrite=query["overwrite"],
-                partial=query["partial_"] or query["dry_run"],
+                partial=query["partial_"],
             )
         )
         if query["dry_run"]:
