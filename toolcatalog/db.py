@@ -37,7 +37,7 @@ _MET_ANOTHER_WRITER = {
 }
 _UNAVAILABLE = (OperationalError, InterfaceError)
 # For a connection of the pool, while they come back.
-_POOL_WAIT_SECONDS = 1
+_POOL_WAIT_SECONDS = 5
 # When none came or went for so long, those that have one hang: there is no use in waiting for it.
 _TURNOVER_SECONDS = 0.5
 # How much longer than its own limit for a statement PostgreSQL may take to answer, connecting included.

@@ -2,7 +2,7 @@
 
 When the catalog was last backed up, so that it can be watched. Only adds: the code of before goes on working.
 
-Revision: 0006, after 0004
+Revision: 0006, after 0005
 """
 
 from __future__ import annotations
