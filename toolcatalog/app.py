@@ -120,8 +120,7 @@ def start(
     `is_leaving` tells whether the process is to end, so that nobody is kept waiting in it; `busy_threads` how
     many of its threads work on a request.
     """
-    context.of(app).listener.is_leaving = is_leaving
-    app.extensions[_KEY].start(busy_threads)
+    app.extensions[_KEY].start(is_leaving, busy_threads)
 
 
 def stop(app: Flask) -> None:
@@ -150,7 +149,7 @@ class _Background:
         self._starting = threading.Lock()
         self._is_started = False
 
-    def start(self, busy_threads: Callable[[], int]) -> None:
+    def start(self, is_leaving: Callable[[], bool], busy_threads: Callable[[], int]) -> None:
         with self._starting:
             if self._is_started:
                 return
@@ -160,6 +159,7 @@ class _Background:
                     "The application was loaded after the fork, or there was none: other processes hear of a "
                     "change from the database, in milliseconds, or a second if a notification is lost."
                 )
+            context.of(self._app).listener.is_leaving = is_leaving
             measuring.start(self._app, busy_threads)
             _log.info("A worker starts", extra={"version": toolcatalog.__version__, **self._settings.shown()})
             for thread in self._threads:
