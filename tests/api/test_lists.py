@@ -51,6 +51,12 @@ def names(client: FlaskClient, query: str = "") -> list[str]:
         ("?name=aw", []),
         ("?platform=linux&category=system&enabled=true&status=active", ["awk"]),
         ("?platform=amiga", []),
+        ("?platform=linux,windows", ["Get-Service", "awk", "sed"]),
+        ("?platform=windows&platform=linux,linux", ["Get-Service", "awk", "sed"]),
+        ("?category=automation,container", ["kubectl get", "sed"]),
+        ("?status=testing,draft", ["Get-Service"]),
+        ("?tag=files,nothing&platform=windows", ["Get-Service"]),
+        ("?capability=text_search,nothing&platform=linux,kubernetes", ["awk", "kubectl get"]),
         ("?sort=-tool_name", ["sed", "kubectl get", "awk", "Get-Service"]),
         ("?sort=updated_at", ["awk", "Get-Service", "kubectl get", "sed"]),
         ("?sort=-updated_at&limit=1", ["sed"]),
@@ -207,7 +213,8 @@ def test_any_text_as_a_cursor_is_answered_or_refused(stocked: FlaskClient, text:
         ("limit=ten", "limit", "Not a valid integer."),
         ("limit=1001", "limit", "Must be greater than or equal to 1 and less than or equal to 1000."),
         ("updated_since=yesterday", "updated_since", "Not a valid datetime."),
-        ("platform=", "platform", "Length must be between 1 and 100."),
+        ("platform=", "platform", "names no value"),
+        ("name=", "name", "Length must be between 1 and 100."),
         ("platform=%00", "platform", "contains NUL."),
     ],
 )
@@ -235,3 +242,33 @@ def test_one_value_that_is_given_twice_is_refused(client: FlaskClient) -> None:
         assert (refused.status_code, [error["message"] for error in refused.json["errors"]]) == (
             422, ["is given more than once"],
         )  # fmt: skip
+
+
+def test_one_question_in_two_orders_is_one_question(stocked: FlaskClient) -> None:
+    first = stocked.get(f"{TOOLS}?platform=linux,windows&limit=1")
+    again = stocked.get(f"{TOOLS}?platform=windows&platform=linux&limit=1")
+    assert "; hit" in again.headers["Cache-Status"]
+    following = first.headers["Link"].partition("cursor=")[2].partition(">")[0]
+    assert stocked.get(f"{TOOLS}?platform=windows,linux&cursor={following}").status_code == 200
+    assert stocked.get(f"{TOOLS}?platform=windows&cursor={following}").status_code == 422
+
+
+def test_search_and_export_take_several_values_too(stocked: FlaskClient) -> None:
+    found = stocked.get(f"{TOOLS}/search?q=print+lines&platform=linux,windows").json
+    assert {each["tool_name"] for each in found} == {"awk", "Get-Service", "sed"}
+    exported = stocked.get(f"{TOOLS}/export?format=json&platform=linux,windows&status=testing,draft")
+    assert [each["tool_name"] for each in exported.json] == ["Get-Service"]
+    other = stocked.get(f"{TOOLS}/export?format=json&platform=linux")
+    assert exported.headers["ETag"] != other.headers["ETag"]
+
+
+@pytest.mark.parametrize("tags", [5, 2024, True, None, "disk", {"disk": 1}])
+def test_tags_that_are_no_list_keep_no_list_from_being_answered(client: FlaskClient, tags: Any) -> None:
+    """Before and after a change, whatever `metadata` says: it is free."""
+    made(client, metadata={"tags": ["disk"]})
+    listed = f"{TOOLS}?tag=disk&fields=tool_name"
+    assert len(client.get(listed).json) == 1
+    for said in (tags, ["disk"], tags):
+        assert client.put(f"{TOOLS}/grep", json={"metadata": {"tags": said}}).status_code == 200
+        assert len(client.get(listed).json) == (said == ["disk"])
+        assert client.get(TOOLS).status_code == 200

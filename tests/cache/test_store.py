@@ -30,7 +30,7 @@ def tool_answer(tool_id: int, revision: int, text: str = "") -> Answer:
 
 
 def list_answer(name: str, revision: int, size: int = 1) -> Answer:
-    return Answer(b"x" * size, "etag", revision, OnList(Filters(platform=name)), (name,))
+    return Answer(b"x" * size, "etag", revision, OnList(Filters(platform=(name,))), (name,))
 
 
 def change(

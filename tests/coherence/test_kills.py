@@ -1,4 +1,4 @@
-"""Every process killed under load: nothing that was acknowledged is lost, and the port is served again soon."""
+"""Every process killed under load: nothing acknowledged is lost, and the port is served again soon."""
 
 from __future__ import annotations
 

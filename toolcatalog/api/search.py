@@ -102,4 +102,4 @@ def list_tools_of_capability(query: Query, capability: str) -> Response:
     As the list of all tools with the filter `capability`; a capability that no tool has gives an empty
     list.
     """
-    return answer_page({**query, "capability": capability})
+    return answer_page({**query, "capability": (capability,)})

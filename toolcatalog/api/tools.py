@@ -75,7 +75,7 @@ def list_tools_of_platform(query: Query, platform: str) -> Response:
     As the list of all tools with the filter `platform`; a platform that no tool has gives an empty
     list.
     """
-    return answer_page({**query, "platform": platform})
+    return answer_page({**query, "platform": (platform,)})
 
 
 @operation(
@@ -92,7 +92,7 @@ def list_tools_of_category(query: Query, category: str) -> Response:
     As the list of all tools with the filter `category`; a category that no tool has gives an empty
     list.
     """
-    return answer_page({**query, "category": category})
+    return answer_page({**query, "category": (category,)})
 
 
 def filters_of(query: Query) -> Filters:

@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, REAL, REGCONFIG
 
 from toolcatalog.core import search_text
-from toolcatalog.core.filters import Filters
+from toolcatalog.core.filters import OF_SEVERAL_VALUES, Filters
 from toolcatalog.models import CatalogState, SearchWord, ToolVersion
 from toolcatalog.services import listing, rows
 from toolcatalog.services.changes import current_revision
@@ -227,7 +227,7 @@ def _statement(shape: _Shape) -> Select[Any]:
 
 def _scored(shape: _Shape) -> Select[Any]:
     """Select id, name and score of every tool that answers."""
-    wanted = listing.conditions({name: bindparam(name) for name in shape.filters})
+    wanted = listing.conditions({name: _filter(name) for name in shape.filters})
     asked = _asked(shape.words)
     scores: list[ColumnElement[Any]] = [
         _number(f"worth_{place}") * func.ts_rank(_RANK_WEIGHTS, _SEARCH, _once(query))
@@ -247,6 +247,10 @@ def _scored(shape: _Shape) -> Select[Any]:
     score = cast(sum(scores, start=cast(0, Float)), Float)
     total = func.count().over().label("total")
     return select(ToolVersion.id, ToolVersion.tool_name, score.label("score"), total).where(*wanted)
+
+
+def _filter(name: str) -> ColumnElement[Any]:
+    return bindparam(name, type_=ARRAY(Text)) if name in OF_SEVERAL_VALUES else bindparam(name)
 
 
 def _asked(words: int) -> list[ColumnElement[Any]]:
