@@ -215,7 +215,7 @@ def test_two_spellings_of_a_release_are_kept_and_only_the_first_that_lives_has_a
         env={**os.environ, "DATABASE_URL": blank_url, "TOOLS_DIR": folder},
         cwd=PROJECT_ROOT, check=True, capture_output=True,
     )  # fmt: skip
-    command.downgrade(config(blank_url), "0004")
+    command.downgrade(config(blank_url, "discard=yes"), "0004")
     before = MetaData()
     before.reflect(engine)
     table = before.tables["tool_versions"]
