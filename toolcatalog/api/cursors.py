@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +31,12 @@ def make(position: tuple[Any, ...] | None, query: Mapping[str, Any]) -> Cursor |
     return Cursor(base64.urlsafe_b64encode(packed.encode()).decode().rstrip("="), position)
 
 
-def read(text: str | None, query: Mapping[str, Any], types: tuple[type, ...]) -> tuple[Any, ...] | None:
+def read(
+    text: str | None, query: Mapping[str, Any], types: tuple[type | Callable[[Any], Any], ...]
+) -> tuple[Any, ...] | None:
     """Return the position that a cursor holds; None for no cursor.
 
-    `types` are those of the position's values, since a client may have made the text up.
+    `types` are those of the position's values, or read them, since a client may have made the text up.
 
     Raises:
         InvalidQuery: when it is not a cursor of ours, or came from another query.
@@ -54,9 +56,11 @@ def read(text: str | None, query: Mapping[str, Any], types: tuple[type, ...]) ->
     return position
 
 
-def _value(value: Any, kind: type) -> Any:
+def _value(value: Any, kind: type | Callable[[Any], Any]) -> Any:
     if kind is dt.datetime:
         return _moment(value)
+    if not isinstance(kind, type):
+        return kind(value)
     if not isinstance(value, kind):
         raise TypeError
     return value

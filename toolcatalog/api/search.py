@@ -49,7 +49,7 @@ def _render_hits(parts: Context, key: Key, query: Query) -> Answer:
             query.get("q", ""),
             query.get("name"),
             filters_of({**query, "name": None}),
-            after=cursors.read(query.get("cursor"), bound(query), (float, str)),
+            after=cursors.read(query.get("cursor"), bound(query), (float, str, searching.read_plan)),
             limit=query["limit"],
         )
     found = [

@@ -166,7 +166,7 @@ class PageQuery(ReadQuery):
     """Which part of a list is answered."""
 
     limit = limit(MAX_LIMIT)
-    cursor = Word(longest=2000, metadata={"description": "from the Link header of the page before"})
+    cursor = Word(longest=3000, metadata={"description": "from the Link header of the page before"})
 
 
 class ViewQuery(QuerySchema):
