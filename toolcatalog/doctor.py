@@ -233,7 +233,7 @@ def connections(cursor: extensions.cursor, settings: Settings) -> Observation:
              WHERE backend_type = 'client backend' AND application_name NOT LIKE 'toolcatalog%')
         """,
     )
-    # Five more a worker: one that listens, one that watches the definitions or waits to, and for its own upkeep.
+    # Five more a worker: one listens, one watches the definitions or waits to, three are for its own upkeep.
     mine = settings.workers * (settings.db_pool_size + settings.db_max_overflow + 5)
     seen = f"this host may open {mine} of {limit - reserved}, {others} are others'"
     level = WARNING if mine + others > limit - reserved else OK
