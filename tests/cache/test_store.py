@@ -276,3 +276,53 @@ def test_who_waits_for_a_query_hears_that_the_database_is_away(cache: Cache) -> 
     for thread in threads:
         thread.join()
     assert heard == ["away", "away"]
+
+
+def test_readers_that_use_answers_do_not_disturb_who_evicts() -> None:
+    cache, ended, failures = Cache(20, 60), threading.Event(), []
+
+    def use() -> None:
+        while not ended.is_set():
+            for number in range(40):
+                cache.find(("id", number))
+
+    def put() -> None:
+        try:
+            for round_ in range(200):
+                for number in range(40):
+                    cache.put(tool_answer(number, round_))
+        except RuntimeError as error:
+            failures.append(error)
+
+    readers = [threading.Thread(target=use) for _ in range(3)]
+    writers = [threading.Thread(target=put) for _ in range(2)]
+    for thread in (*readers, *writers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    ended.set()
+    for thread in readers:
+        thread.join()
+    assert failures == []
+    assert cache.statistics().size == 20
+
+
+def test_while_one_renews_an_answer_whose_time_is_up_the_others_have_it() -> None:
+    clock = Clock()
+    cache = Cache(3, 60, clock)
+    cache.put(tool_answer(1, 5, "a"))
+    clock.now += 61
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def renew() -> Answer:
+        asked.set()
+        may_answer.wait(30)
+        return tool_answer(1, 6, "b")
+
+    first = threading.Thread(target=lambda: cache.fetch(("id", 1), renew))
+    first.start()
+    assert asked.wait(30)
+    assert cache.fetch(("id", 1), never).answer.body == b"a"
+    may_answer.set()
+    first.join()
+    assert cache.fetch(("id", 1), never).answer.body == b"b"
