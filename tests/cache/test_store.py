@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -278,32 +279,30 @@ def test_who_waits_for_a_query_hears_that_the_database_is_away(cache: Cache) -> 
     assert heard == ["away", "away"]
 
 
+def put_many(cache: Cache) -> None:
+    for revision in range(200):
+        for number in range(40):
+            cache.put(tool_answer(number, revision))
+
+
+def use_until(ended: threading.Event, cache: Cache) -> None:
+    while not ended.is_set():
+        for number in range(40):
+            cache.find(("id", number))
+
+
 def test_readers_that_use_answers_do_not_disturb_who_evicts() -> None:
-    cache, ended, failures = Cache(20, 60), threading.Event(), []
-
-    def use() -> None:
-        while not ended.is_set():
-            for number in range(40):
-                cache.find(("id", number))
-
-    def put() -> None:
+    cache, ended = Cache(20, 60), threading.Event()
+    with ThreadPoolExecutor(5) as pool:
+        readers = [pool.submit(use_until, ended, cache) for _ in range(3)]
+        writers = [pool.submit(put_many, cache) for _ in range(2)]
         try:
-            for round_ in range(200):
-                for number in range(40):
-                    cache.put(tool_answer(number, round_))
-        except RuntimeError as error:
-            failures.append(error)
-
-    readers = [threading.Thread(target=use) for _ in range(3)]
-    writers = [threading.Thread(target=put) for _ in range(2)]
-    for thread in (*readers, *writers):
-        thread.start()
-    for thread in writers:
-        thread.join()
-    ended.set()
-    for thread in readers:
-        thread.join()
-    assert failures == []
+            for writer in writers:
+                writer.result()
+        finally:
+            ended.set()
+        for reader in readers:
+            reader.result()
     assert cache.statistics().size == 20
 
 
