@@ -56,12 +56,18 @@ def api_page() -> str:
         "carry a strong `ETag` and `X-Catalog-Revision`; changes heed `If-Match` and `If-None-Match`. A",
         "proxy that compresses makes tags weak (`W/`), and they are taken back as such. Lists have",
         '`X-Total-Count` and, when there is more, `Link: <...>; rel="next"`. An unknown parameter is an',
-        "error; of `fields` and `names`, several values are separated by commas, or each has its own.",
+        "error; of those that take several values (`platform`, `category`, `status`, `tag`, `capability`,",
+        "`fields`, `names`), these are separated by commas, or each has its own. A tool passes a filter",
+        "when any of the values is its own.",
         "Bodies are sent as they are: one with `Content-Encoding` is a 415.",
         "",
         "Two requests that change one tool come one after the other: the second waits for the first, for",
         "a second at most. After that it is a 409 with the code `concurrent_change` and `Retry-After`, and",
         "nothing was changed. A 409 without `Retry-After` stays one until something else changes.",
+        "",
+        "A 503 has `Retry-After`, and its code says why: `database_unavailable`, `database_busy` (as many",
+        "requests as may wait for the database do already), `out_of_date` or `no_rights`. What the cache",
+        "holds is answered all the same, and says `stale` in `Cache-Status` where it may be.",
     ]
     for path, operations in document["paths"].items():
         for method in _METHODS:

@@ -28,10 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.unhurried]
 TOOLS = "/api/v1/tools"
 TOOL_COUNT = 30
 # More threads than the pool has connections, as the bulkhead keeps some for what needs no database.
-SETTINGS = {
-    "WORKERS": "2", "THREADS": "12", "DB_POOL_SIZE": "8", "DB_MAX_OVERFLOW": "0",
-    "MAX_WRITES_PER_MINUTE": "0",
-}  # fmt: skip
+SETTINGS = {"WORKERS": "2", "MAX_WRITES_PER_MINUTE": "0"}
 
 
 @contextmanager
