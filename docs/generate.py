@@ -58,6 +58,10 @@ def api_page() -> str:
         '`X-Total-Count` and, when there is more, `Link: <...>; rel="next"`. An unknown parameter is an',
         "error; of `fields` and `names`, several values are separated by commas, or each has its own.",
         "Bodies are sent as they are: one with `Content-Encoding` is a 415.",
+        "",
+        "Two requests that change one tool come one after the other: the second waits for the first, for",
+        "a second at most. After that it is a 409 with the code `concurrent_change` and `Retry-After`, and",
+        "nothing was changed. A 409 without `Retry-After` stays one until something else changes.",
     ]
     for path, operations in document["paths"].items():
         for method in _METHODS:

@@ -67,7 +67,9 @@ def session_app(database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
     """One application for all tests of a process; `app` is the one with an empty catalog."""
     folder = tmp_path_factory.mktemp("tools")
     given = {"DATABASE_URL": database_url, "TOOLS_DIR": str(folder), "LOG_LEVEL": "ERROR"}
-    app = create_app(settings.load({**given, "MAX_WRITES_PER_MINUTE": "0"}))  # the tests are one client
+    app = create_app(
+        settings.load({**given, "MAX_WRITES_PER_MINUTE": "0", "THREADS": "256"})
+    )  # the tests are one client, of many threads
     yield app
     stop(app)
 

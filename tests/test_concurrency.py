@@ -7,12 +7,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pytest
 from flask import Flask
 
 from tests.api.test_changes import CHANGES
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
 from toolcatalog.api import context
+from toolcatalog.errors import ConcurrentChange, NotFound
+from toolcatalog.services import tools
+from toolcatalog.services.tools import Reference
 
 
 def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
@@ -38,7 +42,7 @@ def test_of_two_that_change_a_tool_from_the_same_state_one_wins(app: Flask) -> N
             response = app.test_client().put(f"{TOOLS}/grep", json=body, headers={"If-Match": etag})
             return int(response.status_code)
 
-        assert sorted(at_once(2, change)) in ([200, 409], [200, 412])
+        assert sorted(at_once(2, change)) == [200, 412]
     assert client.get(CHANGES).json["revision"] == 21
 
 
@@ -47,13 +51,68 @@ def test_of_many_that_make_the_same_tool_one_succeeds(app: Flask) -> None:
     assert sorted(codes) == [201] + [409] * 9
 
 
-def test_a_tool_that_is_being_changed_is_a_conflict_at_once(app: Flask) -> None:
+def test_of_many_that_add_a_release_in_its_spellings_one_succeeds(app: Flask) -> None:
+    made(app.test_client(), version="0.9")
+    spellings = ("1", "1.0", "v1", "1.0.0", "v1.0")
+    responses = at_once(
+        len(spellings), lambda number: app.test_client().post(TOOLS, json=tool(version=spellings[number]))
+    )
+    assert sorted(response.status_code for response in responses) == [201, 409, 409, 409, 409]
+    assert len(app.test_client().get(f"{TOOLS}/grep/versions").json) == 2
+
+
+def test_the_database_takes_no_release_twice(app: Flask) -> None:
+    made(app.test_client())
+    made(app.test_client(), version="2.0")
+    with pytest.raises(ConcurrentChange), context.of(app).database.write() as session:
+        session.connection().exec_driver_sql("UPDATE tool_versions SET version_key = '1'")
+
+
+def test_writers_of_one_tool_wait_for_one_another_and_none_is_lost(app: Flask) -> None:
+    made(app.test_client(), metadata={})
+
+    def patch(number: int) -> list[int]:
+        client = app.test_client()
+        return [
+            client.patch(f"{TOOLS}/grep", json={"metadata": {f"{number}-{turn}": turn}}).status_code
+            for turn in range(10)
+        ]
+
+    assert at_once(2, patch) == [[200] * 10] * 2
+    written = {f"{number}-{turn}": turn for number in range(2) for turn in range(10)}
+    assert app.test_client().get(f"{TOOLS}/grep").json["metadata"] == written
+
+
+CHANGES_OF_ONE: list[tuple[str, str, Any]] = [
+    ("PATCH", "/grep/disable", None),
+    ("POST", "", tool(version="2.0")),
+    ("DELETE", "/1", None),
+    ("POST", "/grep/restore", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES_OF_ONE)
+def test_a_tool_that_another_holds_for_long_is_a_conflict_that_says_when_to_come_again(
+    app: Flask, method: str, path: str, body: Any
+) -> None:
     client = app.test_client()
     made(client)
     with context.of(app).database.write() as session:
         session.connection().exec_driver_sql("SELECT 1 FROM tools FOR UPDATE")
-        response = client.patch(f"{TOOLS}/grep/disable")
+        response = client.open(TOOLS + path, method=method, json=body)
     assert (response.status_code, response.json["code"]) == (409, "concurrent_change")
+    assert response.headers["Retry-After"] == "1"
+    assert client.open(TOOLS + path, method=method, json=body).status_code < 300
+    assert "Retry-After" not in client.post(TOOLS, json=tool()).headers  # which stays a conflict
+
+
+def test_only_the_wait_for_the_tool_has_a_limit(app: Flask) -> None:
+    """The catalog's row, which all writers lock, is waited for also by a queue of them."""
+    with context.of(app).database.write() as session:
+        for reference in (Reference(name="nothing"), Reference(id=1)):
+            with pytest.raises(NotFound):
+                tools.lock(session, reference)
+            assert session.connection().exec_driver_sql("SHOW lock_timeout").scalar() == "0"
 
 
 def test_two_hundred_writers_of_different_tools_all_succeed_and_the_feed_has_each_once(app: Flask) -> None:

@@ -205,6 +205,45 @@ def test_the_release_before_reads_and_writes_what_a_migration_leaves(
             assert connection.execute(_all_of(table)).mappings().all() == rows[table]
 
 
+def test_two_spellings_of_a_release_are_kept_and_only_the_first_that_lives_has_a_key(
+    blank_url: str, engine: Engine
+) -> None:
+    upgrade.to_head(blank_url)
+    folder = str(PROJECT_ROOT / "catalog" / "monitoring")
+    subprocess.run(
+        [sys.executable, "-m", "toolcatalog.cli", "reload"],
+        env={**os.environ, "DATABASE_URL": blank_url, "TOOLS_DIR": folder},
+        cwd=PROJECT_ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    command.downgrade(config(blank_url, "discard=yes"), "0004")
+    before = MetaData()
+    before.reflect(engine)
+    table = before.tables["tool_versions"]
+    columns = [column.name for column in table.columns if column.computed is None and column.name != "id"]
+    with engine.begin() as connection:
+        rows = connection.execute(_all_of(table)).mappings().all()
+        values = {name: rows[0][name] for name in columns}
+        for version, is_retired in (
+            ("1.0.0", False),
+            ("v1", False),
+            ("1", True),
+            ("2", True),
+            ("2.0", False),
+        ):
+            retired = values["updated_at"] if is_retired else None
+            added = {**values, "version": version, "is_latest": False, "retired_at": retired}
+            connection.execute(table.insert(), [added])
+    upgrade.to_head(blank_url)
+    query = text("SELECT version, version_key FROM tool_versions WHERE tool_id = :tool ORDER BY id")
+    with engine.connect() as connection:
+        keys = [tuple(row) for row in connection.execute(query, {"tool": values["tool_id"]})]
+        others = connection.scalars(text("SELECT version_key FROM tool_versions WHERE tool_id <> 1")).all()
+    assert keys == [
+        ("1.0", "1"), ("1.0.0", None), ("v1", None), ("1", None), ("2", None), ("2.0", "2"),
+    ]  # fmt: skip
+    assert others == ["1"] * (len(rows) - 1)
+
+
 def _all_of(table: Table) -> Select[Any]:
     return table.select().order_by(*table.primary_key.columns)
 

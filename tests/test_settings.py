@@ -170,3 +170,16 @@ def test_a_given_environment_is_the_only_one(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PORT", "5000")
     assert settings.load({}) == Settings()
     assert settings.load({"port": "5000"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("threads", "waiting", "database"),
+    [(1, 0, 1), (2, 0, 2), (4, 1, 2), (8, 2, 4), (16, 4, 8), (64, 4, 56), (256, 4, 248)],
+)
+def test_threads_are_shared_out_so_that_some_need_no_database(
+    threads: int, waiting: int, database: int
+) -> None:
+    given = load({"THREADS": str(threads)})
+    assert (given.waiting_places, given.database_places) == (waiting, database)
+    assert waiting + database <= threads
+    assert waiting + database < threads or threads < 4

@@ -98,7 +98,7 @@ def create_app(settings: Settings) -> Flask:
             waiting_places=threading.BoundedSemaphore(settings.waiting_places)
             if settings.waiting_places
             else None,
-            export_places=threading.BoundedSemaphore(max(1, settings.database_places // 4)),
+            export_places=threading.BoundedSemaphore(max(1, settings.db_pool_size // 4)),
             large_import_place=threading.BoundedSemaphore(1),
         ),
     )
@@ -123,8 +123,7 @@ def start(
     `is_leaving` tells whether the process is to end, so that nobody is kept waiting in it; `busy_threads` how
     many of its threads work on a request.
     """
-    context.of(app).listener.is_leaving = is_leaving
-    app.extensions[_KEY].start(busy_threads)
+    app.extensions[_KEY].start(is_leaving, busy_threads)
 
 
 def stop(app: Flask) -> None:
@@ -153,7 +152,7 @@ class _Background:
         self._starting = threading.Lock()
         self._is_started = False
 
-    def start(self, busy_threads: Callable[[], int]) -> None:
+    def start(self, is_leaving: Callable[[], bool], busy_threads: Callable[[], int]) -> None:
         with self._starting:
             if self._is_started:
                 return
@@ -163,6 +162,7 @@ class _Background:
                     "The application was loaded after the fork, or there was none: other processes hear of a "
                     "change from the database, in milliseconds, or a second if a notification is lost."
                 )
+            context.of(self._app).listener.is_leaving = is_leaving
             measuring.start(self._app, busy_threads)
             _log.info("A worker starts", extra={"version": toolcatalog.__version__, **self._settings.shown()})
             for thread in self._threads:

@@ -217,6 +217,8 @@ def validate_command(paths: tuple[Path, ...], *, strict: bool) -> None:
     found, unreadable = _files(paths)
     checked = [*unreadable, *(item for path in found for item in _read(path))]
     errors = [finding for item in checked for finding in item.findings]
+    releases = definitions.Releases()
+    errors += filter(None, (releases.find_first(index, item) for index, item in enumerate(checked)))
     if strict:
         errors += _lint(checked)
     warnings = [finding for item in checked for finding in item.warnings]
@@ -231,7 +233,7 @@ def validate_command(paths: tuple[Path, ...], *, strict: bool) -> None:
 @PATHS
 @click.option("--overwrite", is_flag=True, help="Replace what is there and differs.")
 @click.option("--partial", is_flag=True, help="Import the good ones although others fail.")
-@click.option("--dry-run", is_flag=True, help="Say what would become of them, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Say and exit as the import would, and write nothing.")
 def import_command(paths: tuple[Path, ...], *, overwrite: bool, partial: bool, dry_run: bool) -> None:
     """Import definitions: all of them or, if one fails, none."""
     found, unreadable = _files(paths)
@@ -240,7 +242,7 @@ def import_command(paths: tuple[Path, ...], *, overwrite: bool, partial: bool, d
         journal = Journal(session, Actor(CLI))
         with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
             items = chain(unreadable, _with_progress(found, bar))
-            results = list(imports.take_in(journal, items, overwrite=overwrite, partial=partial or dry_run))
+            results = list(imports.take_in(journal, items, overwrite=overwrite, partial=partial))
         if dry_run:
             journal.discard()
         journal.close()

@@ -23,11 +23,11 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from toolcatalog import metrics
-from toolcatalog.bulkhead import Bulkhead, refused
+from toolcatalog.bulkhead import TURNOVER_SECONDS, Bulkhead, refused
 from toolcatalog.core import json_text
 from toolcatalog.errors import ConcurrentChange, DatabaseUnavailable, NoRights, SchemaOutOfDate
 
-# A writer meets another one on the row of a tool (NOWAIT), on a unique index (both create it), or in a
+# A writer meets another one on the row of a tool (after a wait), on a unique index (both create it), or in a
 # circle of two imports.
 _MET_ANOTHER_WRITER = {
     errorcodes.LOCK_NOT_AVAILABLE,
@@ -37,9 +37,7 @@ _MET_ANOTHER_WRITER = {
 }
 _UNAVAILABLE = (OperationalError, InterfaceError)
 # For a connection of the pool, while they come back.
-_POOL_WAIT_SECONDS = 1
-# When none came or went for so long, those that have one hang: there is no use in waiting for it.
-_TURNOVER_SECONDS = 0.5
+_POOL_WAIT_SECONDS = 5
 # How much longer than its own limit for a statement PostgreSQL may take to answer, connecting included.
 _ANSWER_SECONDS = 3.0
 # Of several hosts, one that vanished with its network refuses nothing: after so long without an answer to a
@@ -176,7 +174,7 @@ class Database:
         """Tell whether all connections are in use, and none came back for a while."""
         return (
             self.connections_in_use() >= self.max_connections
-            and time.monotonic() - self._turned_over_at > _TURNOVER_SECONDS
+            and time.monotonic() - self._turned_over_at > TURNOVER_SECONDS
         )
 
     def _note_turnover(self, *_: object) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import psycopg2
@@ -24,6 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex
 
 from toolcatalog import embedded, metrics, serve, upgrade
+from toolcatalog.core import definition, versions
 from toolcatalog.db import plain_connection
 from toolcatalog.errors import Finding, FolderHangs, SchemaOutOfDate
 from toolcatalog.listener import APPLICATION_NAME
@@ -40,6 +42,7 @@ _LITTLE_BYTES, _LITTLE_SHARE = 1_000_000_000, 0.1
 _TOO_LITTLE_BYTES = 100_000_000
 # A table that is smaller is rightly read from end to end, and one that was just filled has been a few times.
 _MANY_ROWS, _MANY_SCANS = 10_000, 1_000
+_MOST_SHOWN = 10
 # File systems on which another machine's changes give no event.
 _WITHOUT_EVENTS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "fuse.sshfs", "ceph", "lustre"}
 # As the alert on it has it: a nightly one, and two hours for it to be late.
@@ -184,6 +187,8 @@ def database(url: str, settings: Settings, service: dict[str, object] | None) ->
         yield migrated
         if migrated.level == OK:
             yield from indexes(cursor)
+            yield from releases(cursor)
+            yield from stored(cursor)
             yield from revision(cursor, settings, service)
             yield last_backup(cursor)
             if settings.auth != "off":
@@ -228,8 +233,8 @@ def connections(cursor: extensions.cursor, settings: Settings) -> Observation:
              WHERE backend_type = 'client backend' AND application_name NOT LIKE 'toolcatalog%')
         """,
     )
-    # Two more a worker: one that listens, one that watches the definitions or waits to.
-    mine = settings.workers * (settings.db_pool_size + settings.db_max_overflow + 2)
+    # Five more a worker: one listens, one watches the definitions or waits to, three are for its own upkeep.
+    mine = settings.workers * (settings.db_pool_size + settings.db_max_overflow + 5)
     seen = f"this host may open {mine} of {limit - reserved}, {others} are others'"
     level = WARNING if mine + others > limit - reserved else OK
     return Observation(level, "connections", seen, "Lower DB_MAX_OVERFLOW, or raise max_connections.")
@@ -331,6 +336,42 @@ def last_backup(cursor: extensions.cursor) -> Observation:
         return Observation(WARNING, "backup", "no `toolcatalog backup` has succeeded yet", advice)
     level = WARNING if seconds > _BACKUP_SECONDS else OK
     return Observation(level, "backup", f"the last one is {seconds / 3600:.1f} hours old", advice)
+
+
+def releases(cursor: extensions.cursor) -> Iterator[Observation]:
+    """Look whether a tool has a release twice, in two spellings, as it could before these were told apart."""
+    cursor.execute("SELECT tool_name, version FROM tool_versions WHERE retired_at IS NULL ORDER BY id")
+    spellings: dict[tuple[str, str], list[str]] = {}
+    for name, version in cursor:
+        spellings.setdefault((name, versions.key(version)), []).append(version)
+    twice = {name: found for (name, _), found in spellings.items() if len(found) > 1}
+    for name, found in twice.items():
+        seen = f'"{name}" has one release as versions {" and ".join(found)}'
+        too_much = f"{quote(name, safe='')}?version={quote(found[-1], safe='')}"
+        advice = f"Retire one of them: DELETE /api/v1/tools/{too_much}"
+        yield Observation(WARNING, "releases", seen, advice)
+    if not twice:
+        yield Observation(OK, "releases", "no tool has one release in two spellings")
+
+
+def stored(cursor: extensions.cursor) -> Iterator[Observation]:
+    """Look whether today's rules would refuse a definition that was allowed when it was written."""
+    cursor.execute(
+        "SELECT after FROM tool_versions JOIN changes ON changes.id = change_id WHERE retired_at IS NULL "
+        "ORDER BY tool_versions.id"
+    )
+    refused = [finding for (document,) in cursor for finding in _refusal(document)]
+    for seen in refused[:_MOST_SHOWN]:
+        advice = "It goes on as it is; it has to be mended with the next change."
+        yield Observation(WARNING, "stored", seen, advice)
+    seen = f"{len(refused)} of the stored definitions would be refused today"
+    yield Observation(WARNING if refused else OK, "stored", seen, "See docs/definition-format.md.")
+
+
+def _refusal(document: dict[str, Any]) -> Iterator[str]:
+    """Say of a definition what is wrong with it first, if anything is."""
+    for finding in definition.read(document)[1].errors[:1]:
+        yield f'"{document["tool_name"]}" {document["version"]}: {finding}'
 
 
 def keys(cursor: extensions.cursor) -> Observation:

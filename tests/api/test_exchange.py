@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -98,7 +99,7 @@ def test_an_import_is_all_or_nothing(client: FlaskClient) -> None:
             "path": "2.tool_name",
             "message": '"there" 1.0 is there already and differs: import with overwrite to replace it',
         },
-        {"path": "3.tool_name", "message": '"good" 1.0 is in this import twice, with the same version'},
+        {"path": "3.tool_name", "message": '"good" 1.0 is defined in item 0 already'},
     ]
     assert [one["tool_name"] for one in client.get(TOOLS).json] == ["there"]
 
@@ -113,22 +114,96 @@ def test_a_partial_import_writes_the_good_ones(client: FlaskClient) -> None:
 def test_a_dry_run_tells_and_writes_nothing(client: FlaskClient) -> None:
     made(client)
     documents = [tool("new"), tool(description="other"), tool("bad", status="off")]
-    response = sent(client, documents, "?dry_run=true&overwrite=true")
+    response = sent(client, documents, "?dry_run=true&overwrite=true&partial=true")
     assert outcome(response) == [("new", "created"), ("grep", "updated"), (None, "failed")]
     assert response.json["dry_run"] is True
     assert client.get("/api/v1/changes").json["revision"] == 1
     assert len(client.get(TOOLS).json) == 1
 
 
-def test_an_import_over_a_retired_tool_restores_it_only_with_overwrite(client: FlaskClient) -> None:
+FLAGS = [
+    "&".join(flags) for size in range(3) for flags in combinations(("overwrite=true", "partial=true"), size)
+]
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize(
+    "documents",
+    [
+        [tool("new")],
+        [tool("new"), tool("there", description="other")],
+        [tool("new"), tool("bad", status="off")],
+        [tool("new"), tool("there"), tool("new")],
+        [tool("retired"), tool("new", version="2.0")],
+        [tool("retired", description="other")],
+        [tool("there", version="1.0.0")],
+        [7],
+        [],
+    ],
+    ids=[
+        "good",
+        "differs",
+        "invalid",
+        "twice",
+        "retired",
+        "retired and differs",
+        "respelled",
+        "none",
+        "empty",
+    ],
+)
+def test_a_dry_run_answers_as_the_import_does_and_writes_nothing(
+    client: FlaskClient, documents: list[Any], flags: str
+) -> None:
+    made(client, tool_name="there")
+    made(client, tool_name="retired")
+    client.delete(f"{TOOLS}/retired")
+    dry = sent(client, documents, f"?dry_run=true&{flags}")
+    assert client.get("/api/v1/changes").json["revision"] == 3
+    real = sent(client, documents, f"?{flags}")
+    assert (dry.status_code, dry.content_type) == (real.status_code, real.content_type)
+    if real.status_code == 200:
+        assert dry.json == {**real.json, "dry_run": True}
+    else:
+        assert {**dry.json, "request_id": ""} == {**real.json, "request_id": ""}
+        assert client.get("/api/v1/changes").json["revision"] == 3
+
+
+def test_what_was_exported_and_then_retired_comes_back_by_an_import(client: FlaskClient) -> None:
+    for name, version in (("a", "1.0"), ("b", "1.0"), ("b", "2.0")):
+        made(client, tool_name=name, version=version)
+    before = client.get(f"{TOOLS}?fields=tool_name,version,description").json
+    exported = client.get(f"{TOOLS}/export", buffered=True).data
+    for name in ("a", "b"):
+        client.delete(f"{TOOLS}/{name}")
+    response = client.post(f"{TOOLS}/import", data=exported, content_type=YAML)
+    assert outcome(response) == [("a", "updated"), ("b", "updated")]
+    assert client.get(f"{TOOLS}?fields=tool_name,version,description").json == before
+    actions = [change["action"] for change in client.get(f"{TOOLS}/a/history").json]
+    assert actions == ["restored", "retired", "created"]
+
+
+def test_a_retired_version_that_differs_comes_back_only_with_overwrite(client: FlaskClient) -> None:
     made(client)
     client.delete(f"{TOOLS}/grep")
-    assert sent(client, tool()).status_code == 409
-    assert outcome(sent(client, tool(), "?overwrite=true")) == [("grep", "updated")]
-    assert [change["action"] for change in client.get(f"{TOOLS}/grep/history").json] == [
-        "restored", "retired", "created",
-    ]  # fmt: skip
-    assert client.get(f"{TOOLS}/grep").status_code == 200
+    refused = sent(client, tool(description="other"))
+    assert refused.status_code == 409
+    assert refused.json["errors"] == [
+        {
+            "path": "0.tool_name",
+            "message": '"grep" 1.0 is retired and differs: import with overwrite to restore and replace it',
+        }
+    ]
+    assert outcome(sent(client, tool(description="other"), "?overwrite=true")) == [("grep", "updated")]
+    assert client.get(f"{TOOLS}/grep").json["description"] == "other"
+
+
+def test_an_imported_version_of_a_retired_tool_is_its_latest_whatever_was(client: FlaskClient) -> None:
+    for version in ("1.0", "2.0"):
+        made(client, version=version)
+    client.delete(f"{TOOLS}/grep")
+    assert outcome(sent(client, tool(version="1.0"))) == [("grep", "updated")]
+    assert [one["version"] for one in client.get(TOOLS).json] == ["1.0"]
 
 
 def test_broken_yaml_after_good_names_its_line(client: FlaskClient) -> None:

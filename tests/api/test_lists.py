@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import json
 import re
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
@@ -47,6 +51,12 @@ def names(client: FlaskClient, query: str = "") -> list[str]:
         ("?name=aw", []),
         ("?platform=linux&category=system&enabled=true&status=active", ["awk"]),
         ("?platform=amiga", []),
+        ("?platform=linux,windows", ["Get-Service", "awk", "sed"]),
+        ("?platform=windows&platform=linux,linux", ["Get-Service", "awk", "sed"]),
+        ("?category=automation,container", ["kubectl get", "sed"]),
+        ("?status=testing,draft", ["Get-Service"]),
+        ("?tag=files,nothing&platform=windows", ["Get-Service"]),
+        ("?capability=text_search,nothing&platform=linux,kubernetes", ["awk", "kubectl get"]),
         ("?sort=-tool_name", ["sed", "kubectl get", "awk", "Get-Service"]),
         ("?sort=updated_at", ["awk", "Get-Service", "kubectl get", "sed"]),
         ("?sort=-updated_at&limit=1", ["sed"]),
@@ -154,6 +164,45 @@ def test_a_made_up_cursor_is_refused(stocked: FlaskClient, cursor: str) -> None:
     assert [error["path"] for error in response.json["errors"]] == ["cursor"]
 
 
+def fingerprint(client: FlaskClient, path: str) -> str:
+    """What a cursor of this list begins with."""
+    cursor = re.search(r"cursor=([^&>]+)", client.get(f"{path}&limit=1").headers["Link"])
+    assert cursor is not None
+    found: str = json.loads(base64.urlsafe_b64decode(cursor[1] + "=" * (-len(cursor[1]) % 4)))[0]
+    return found
+
+
+_offsets = st.integers(-1439, 1439).map(lambda minutes: dt.timezone(dt.timedelta(minutes=minutes)))
+_moments = st.datetimes(timezones=st.none() | _offsets).map(dt.datetime.isoformat)
+_positions = st.lists(
+    _moments | st.text(max_size=5) | st.integers() | st.floats() | st.none() | st.booleans(), max_size=3
+)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)  # nothing is written
+@given(_positions)
+@example(["2026-01-01T00:00:00+20:00", "x"])
+@example(["0001-01-01T00:00:00+20:00", "x"])
+@example(["9999-12-31T23:59:59-20:00", "x"])
+@example(["2026-01-01T00:00:00", "x"])
+@example(["\x00"])
+@example(["\ud800"])
+def test_a_cursor_with_any_position_is_answered_or_refused(stocked: FlaskClient, position: list[Any]) -> None:
+    for path in (f"{TOOLS}?sort=updated_at", f"{TOOLS}?sort=tool_name", f"{TOOLS}/search?name=e"):
+        packed = json.dumps([fingerprint(stocked, path), *position]).encode()
+        response = stocked.get(f"{path}&cursor={base64.urlsafe_b64encode(packed).decode().rstrip('=')}")
+        assert response.status_code in (200, 422), (path, response.json)
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_as_a_cursor_is_answered_or_refused(stocked: FlaskClient, text: str) -> None:
+    response = stocked.get(TOOLS, query_string={"cursor": text.encode("utf-8", "surrogatepass")})
+    assert response.status_code in (200, 422)
+
+
 @pytest.mark.parametrize(
     ("query", "path", "says"),
     [
@@ -164,7 +213,8 @@ def test_a_made_up_cursor_is_refused(stocked: FlaskClient, cursor: str) -> None:
         ("limit=ten", "limit", "Not a valid integer."),
         ("limit=1001", "limit", "Must be greater than or equal to 1 and less than or equal to 1000."),
         ("updated_since=yesterday", "updated_since", "Not a valid datetime."),
-        ("platform=", "platform", "Length must be between 1 and 100."),
+        ("platform=", "platform", "names no value"),
+        ("name=", "name", "Length must be between 1 and 100."),
         ("platform=%00", "platform", "contains NUL."),
     ],
 )
@@ -192,3 +242,33 @@ def test_one_value_that_is_given_twice_is_refused(client: FlaskClient) -> None:
         assert (refused.status_code, [error["message"] for error in refused.json["errors"]]) == (
             422, ["is given more than once"],
         )  # fmt: skip
+
+
+def test_one_question_in_two_orders_is_one_question(stocked: FlaskClient) -> None:
+    first = stocked.get(f"{TOOLS}?platform=linux,windows&limit=1")
+    again = stocked.get(f"{TOOLS}?platform=windows&platform=linux&limit=1")
+    assert "; hit" in again.headers["Cache-Status"]
+    following = first.headers["Link"].partition("cursor=")[2].partition(">")[0]
+    assert stocked.get(f"{TOOLS}?platform=windows,linux&cursor={following}").status_code == 200
+    assert stocked.get(f"{TOOLS}?platform=windows&cursor={following}").status_code == 422
+
+
+def test_search_and_export_take_several_values_too(stocked: FlaskClient) -> None:
+    found = stocked.get(f"{TOOLS}/search?q=print+lines&platform=linux,windows").json
+    assert {each["tool_name"] for each in found} == {"awk", "Get-Service", "sed"}
+    exported = stocked.get(f"{TOOLS}/export?format=json&platform=linux,windows&status=testing,draft")
+    assert [each["tool_name"] for each in exported.json] == ["Get-Service"]
+    other = stocked.get(f"{TOOLS}/export?format=json&platform=linux")
+    assert exported.headers["ETag"] != other.headers["ETag"]
+
+
+@pytest.mark.parametrize("tags", [5, 2024, True, None, "disk", {"disk": 1}])
+def test_tags_that_are_no_list_keep_no_list_from_being_answered(client: FlaskClient, tags: Any) -> None:
+    """Before and after a change, whatever `metadata` says: it is free."""
+    made(client, metadata={"tags": ["disk"]})
+    listed = f"{TOOLS}?tag=disk&fields=tool_name"
+    assert len(client.get(listed).json) == 1
+    for said in (tags, ["disk"], tags):
+        assert client.put(f"{TOOLS}/grep", json={"metadata": {"tags": said}}).status_code == 200
+        assert len(client.get(listed).json) == (said == ["disk"])
+        assert client.get(TOOLS).status_code == 200

@@ -204,8 +204,9 @@ def _try(case: Case) -> None:
 
 def _is_taken(response: Response) -> bool:
     """Tell whether all that was refused is there already, or twice in an import: no schema can say that."""
-    errors = [error["message"] for one in response.json().get("results", ()) for error in one["errors"]]
-    taken = (" is there already and differs", " is in this import twice")
+    answer = response.json()
+    errors = [error["message"] for one in answer.get("results", [answer]) for error in one.get("errors", ())]
+    taken = (" is there already and differs", " is defined in item ", " has a version ")
     return bool(errors) and all(any(words in error for words in taken) for error in errors)
 
 
@@ -232,7 +233,7 @@ def _keep_within_what_a_schema_can_say(case: Case, *, positive: bool) -> None:
             case.query["names"] = ",".join(filter(None, case.query["names"].split(","))) or "grep"
     if not positive:
         return
-    case.body = _with_distinct_names(_without_nul(case.body))
+    case.body = _without_contradictions(_with_distinct_names(_without_nul(case.body)))
     operation = case.operation.definition.raw["operationId"]
     if isinstance(case.body, dict) and operation in ("replace_fields", "patch_tool", "validate_change"):
         case.body.pop("tool_name", None)  # a tool keeps its name
@@ -260,6 +261,22 @@ def _with_distinct_names(value: Any) -> Any:
             if isinstance(item, dict) and isinstance(item.get(key), str):
                 item[key] = f"{item[key][:90]}{number}"
     return items
+
+
+def _without_contradictions(value: Any) -> Any:
+    """Leave out of definitions where one field may contradict another, or say what is no JSON Schema."""
+    if isinstance(value, list):
+        return [_without_contradictions(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_contradictions(item) for name, item in value.items() if name != "output_schema"}
+    lists = [kept.get(name) for name in ("required_inputs", "optional_inputs")]
+    inputs = [one for each in lists if isinstance(each, list) for one in each if isinstance(one, dict)]
+    for number, one in enumerate(inputs):
+        one.pop("default", None)
+        if isinstance(one.get("name"), str):
+            one["name"] = f"{one['name']}{number}"
+    return kept
 
 
 def _refused_in_the_answer(case: Case, response: Response) -> bool:

@@ -16,7 +16,7 @@ from tests.api.test_lists import follow
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
 from tests.test_queries import statements
-from toolcatalog.api import context
+from toolcatalog.api import context, cursors
 from toolcatalog.cache.shared import State
 from toolcatalog.core import search_text
 from toolcatalog.core.filters import Filters
@@ -268,3 +268,58 @@ def test_a_catalog_without_a_word_that_is_searched_has_no_common_ones(
     with context.of(app).database.write() as session:
         session.execute(text("ANALYZE tool_versions"))
         assert dict(read(session.connection()).shares) == {}
+
+
+def test_pages_that_workers_with_other_statistics_cut_neither_repeat_nor_skip(
+    client: FlaskClient, app: Flask
+) -> None:
+    words = ("alder", "birch", "cedar")
+    documents = [
+        about(f"tool {number:02}", " ".join(word for place, word in enumerate(words) if number >> place & 1))
+        for number in range(1, 40)
+        if number % 8
+    ]
+    assert client.post(f"{TOOLS}/import", json=documents).status_code == 200
+    workers = [
+        WordStatistics(40, dict(zip(words, shares, strict=True)))
+        for shares in ((0.01, 0.2, 0.4), (0.4, 0.2, 0.01))
+    ]
+    question, after, pages = "alder birch cedar", None, []
+    while after is not None or not pages:
+        with context.of(app).database.read() as connection:
+            results = search.search(
+                connection, workers[len(pages) % 2], question, None, Filters(), after=after, limit=4
+            )
+        pages.append([hit.row.tool_name for hit in results.hits])
+        cursor = cursors.make(results.next, {})
+        after = cursors.read(cursor and cursor.text, {}, (float, str, search.read_plan))
+    names = [name for page in pages for name in page]
+    assert len(names) == len(set(names)) == results.total
+    with context.of(app).database.read() as connection:
+        whole = search.search(connection, workers[0], question, None, Filters(), after=None, limit=100)
+    assert names == [hit.row.tool_name for hit in whole.hits]
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [None, 5, [], [1], [1, 0], [-1, 1, ["a", 1.0]], [True, 0, ["a", 1.0]], [1, 0, ["a", 1]], [1, 0, [5, 1.0]],
+     [1, 0, ["a"]], [0, 0, ["a", 1e9]], [0, 0, *[["a", 1.0]] * 33], [0, 0, "ab"]],
+)  # fmt: skip
+def test_a_made_up_cursor_of_a_search_is_refused(client: FlaskClient, plan: object) -> None:
+    asked = dict.fromkeys(("platform", "category")) | {"sort": None, "q": "file"}
+    cursor = cursors.make((1.0, "grep", plan), asked)
+    assert cursor is not None
+    response = client.get(f"{TOOLS}/search?q=file&cursor={cursor.text}")
+    assert (response.status_code, response.json["errors"][0]["path"]) == (422, "cursor")
+
+
+@pytest.mark.parametrize(
+    "fields", [{"enabled": False}, {"status": "deprecated"}, {"status": "disabled"}, {"status": "draft"}]
+)
+def test_what_is_not_to_be_used_comes_last(client: FlaskClient, fields: dict[str, object]) -> None:
+    made(client, tool_name="first", description="copy files and copy files", **fields)
+    made(client, tool_name="second", description="copy files", capabilities={}, metadata={})
+    found = client.get(f"{TOOLS}/search?q=copy+files").json
+    assert [each["tool_name"] for each in found] == ["second", "first"]
+    assert {name: found[1][name] for name in fields} == fields
+    assert client.get(f"{TOOLS}/search?q=first").json[0]["tool_name"] == "first"

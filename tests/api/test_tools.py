@@ -7,12 +7,15 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from tests.conftest import tool
 from toolcatalog import settings
 from toolcatalog.api import context
 from toolcatalog.app import create_app
+from toolcatalog.services import changes
 
 TOOLS = "/api/v1/tools"
 
@@ -26,7 +29,7 @@ def made(client: FlaskClient, **fields: Any) -> dict[str, Any]:
 def test_a_tool_comes_back_as_it_was_sent(client: FlaskClient) -> None:
     sent = tool()
     created = client.post(TOOLS, json=sent)
-    assert (created.status_code, created.headers["Location"]) == (201, f"{TOOLS}/1")
+    assert (created.status_code, created.headers["Location"]) == (201, f"{TOOLS}/1?version=1.0")
     read = client.get(created.headers["Location"])
     assert read.data == created.data
     added = {name: value for name, value in read.json.items() if name not in sent}
@@ -41,6 +44,36 @@ def test_a_tool_comes_back_as_it_was_sent(client: FlaskClient) -> None:
         "updated_by": "anonymous",
         "source": {"kind": "api"},
     }
+
+
+CHANGES: list[tuple[str, str, Any]] = [
+    ("POST", "", tool(version="1.5")),
+    ("POST", "", tool(version="3.0")),
+    *(("POST", "", tool(version=version)) for version in ("1+1", "50%", "a&version=2.0", "ä b", "#1")),
+    ("PATCH", "/grep", {"version": "1.5", "description": "derived"}),
+    ("PUT", "/grep?version=1.0", {"version": "3.0"}),
+    ("PUT", "/grep?version=1.0", {"description": "other"}),
+    ("PATCH", "/grep/disable", None),
+    ("PATCH", "/grep/disable?version=1.0", None),
+    ("POST", "/grep/rollback", {"version": "1.0"}),
+    ("POST", "/grep/restore?version=1.0", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGES)
+def test_the_etag_of_a_changed_tool_holds_where_the_answer_says(
+    client: FlaskClient, method: str, path: str, body: Any
+) -> None:
+    for version in ("1.0", "2.0"):
+        made(client, version=version)
+    changed = client.open(TOOLS + path, method=method, json=body)
+    assert changed.status_code == (201 if path == "" else 200), changed.json
+    place = changed.headers["Content-Location"]
+    assert changed.headers.get("Location") == (place if path == "" else None)
+    read = client.get(place)
+    assert (read.data, read.headers["ETag"]) == (changed.data, changed.headers["ETag"])
+    again = client.put(place, json={"status": "testing"}, headers={"If-Match": changed.headers["ETag"]})
+    assert (again.status_code, again.json["version"]) == (200, changed.json["version"])
 
 
 def test_what_is_left_out_gets_its_default_and_maps_and_lists_are_always_there(client: FlaskClient) -> None:
@@ -123,6 +156,59 @@ def test_an_invalid_definition_is_refused_with_each_field_that_is_at_fault(clien
         "status",
     ]
     assert client.get(TOOLS).json == []
+
+
+def unsound(app: Flask) -> None:
+    """Make what `grep` says contradictory, as it could be stored before that was looked at."""
+    estimate = "after::jsonb, '{capabilities,text_search,patterns,search_files,cost_estimate}'"
+    with context.of(app).database.write() as session:
+        session.execute(text(f"""UPDATE changes SET after = jsonb_set({estimate}, '"-1"')"""))
+        changes.drop_caches(session, 0)
+    context.of(app).coherence.keep_up()
+
+
+def test_what_contradicts_itself_is_not_written(client: FlaskClient) -> None:
+    made(client)
+    wrong = tool("other")
+    pattern = wrong["capabilities"]["text_search"]["patterns"]["search_files"]
+    pattern["optional_inputs"] = [{"name": "pattern", "type": "integer", "default": "."}]
+    where = "capabilities.text_search.patterns.search_files.optional_inputs.0"
+    errors = [
+        {"path": f"{where}.name", "message": '"pattern" is the name of required_inputs.0 too'},
+        {"path": f"{where}.default", "message": '""."" is not of the type integer'},
+    ]
+    created = client.post(TOOLS, json=wrong)
+    assert (created.status_code, created.json["errors"]) == (422, errors)
+    for send in (client.put, client.patch):
+        changed = send(f"{TOOLS}/grep", json={"capabilities": wrong["capabilities"]})
+        assert (changed.status_code, changed.json["errors"]) == (422, errors)
+    assert client.post(f"{TOOLS}/validate", json=wrong).json["errors"] == errors
+    imported = client.post(f"{TOOLS}/import?partial=true", json=[wrong])
+    assert imported.json["results"][0]["errors"] == errors
+    assert [one["tool_name"] for one in client.get(TOOLS).json] == ["grep"]
+
+
+def test_what_is_stored_and_contradicts_itself_is_answered_switched_and_mended(
+    client: FlaskClient, app: Flask
+) -> None:
+    made(client)
+    made(client, version="2.0")
+    unsound(app)
+    path = ("capabilities", "text_search", "patterns", "search_files")
+    read = client.get(f"{TOOLS}/grep").json
+    for step in path:
+        read = read[step]
+    assert read["cost_estimate"] == "-1"
+    for way in ("disable", "enable"):
+        assert client.patch(f"{TOOLS}/grep/{way}").status_code == 200
+    refused = client.patch(f"{TOOLS}/grep", json={"description": "other"})
+    assert refused.status_code == 422
+    assert [error["path"] for error in refused.json["errors"]] == [".".join((*path, "cost_estimate"))]
+    assert client.post(f"{TOOLS}/grep/rollback", json={"version": "1.0"}).status_code == 200
+    assert client.delete(f"{TOOLS}/grep").status_code == 204
+    assert client.post(f"{TOOLS}/grep/restore").status_code == 200
+    mended = client.put(f"{TOOLS}/grep", json={"capabilities": tool()["capabilities"]})
+    assert mended.status_code == 200, mended.json
 
 
 def test_put_replaces_the_fields_given_and_keeps_the_others(client: FlaskClient) -> None:

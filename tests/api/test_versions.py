@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
+import pytest
+from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import tool
+from toolcatalog.api import context
 
 
 def latest(client: FlaskClient, name: str = "grep") -> str:
@@ -166,3 +172,75 @@ def test_versions_are_counted(client: FlaskClient) -> None:
     assert (answer.headers["X-Total-Count"], len(answer.json)) == ("2", 2)
     client.delete(f"{TOOLS}/grep?version=1.0")
     assert client.get(f"{TOOLS}/grep/versions").headers["X-Total-Count"] == "1"
+
+
+SAME = (
+    'The tool "grep" has a version "1.0", and "{}" is the same release, spelled otherwise: '
+    'write it as "1.0", or choose a version that is newer.'
+)
+
+
+@pytest.mark.parametrize("version", ["1", "1.0.0", "v1.0"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", ""), ("PUT", "/grep"), ("PATCH", "/grep"), ("PATCH", "/grep?version=0.9")]
+)
+def test_a_release_is_not_added_in_another_spelling(
+    client: FlaskClient, method: str, path: str, version: str
+) -> None:
+    made(client, version="0.9")
+    made(client)
+    document = tool(version=version, description="the release")
+    refused = client.open(TOOLS + path, method=method, json=document)
+    assert (refused.status_code, refused.json["code"]) == (409, "already_exists")
+    assert refused.json["detail"] == SAME.format(version)
+    told = client.post(f"{TOOLS}/grep/validate", json={"version": version}).json
+    assert told["errors"] == [{"path": "version", "message": SAME.format(version)}]
+    for flags in ("", "?overwrite=true"):
+        refused = client.post(f"{TOOLS}/import{flags}", json=[document])
+        assert (refused.status_code, refused.json["code"]) == (409, "already_exists")
+        assert refused.json["errors"] == [{"path": "0.tool_name", "message": SAME.format(version)}]
+    assert versions(client) == [("1.0", True), ("0.9", False)]
+
+
+@pytest.mark.parametrize("spellings", list(permutations(("1.0", "1.0.0", "v1"))))
+def test_of_the_spellings_of_a_release_the_first_stays_alone(
+    client: FlaskClient, spellings: tuple[str, ...]
+) -> None:
+    codes = [client.post(TOOLS, json=tool(version=version)).status_code for version in spellings]
+    assert codes == [201, 409, 409]
+    assert versions(client) == [(spellings[0], True)]
+
+
+def test_a_release_comes_back_only_while_its_place_is_free(client: FlaskClient) -> None:
+    made(client)
+    client.delete(f"{TOOLS}/grep")
+    made(client, version="1.0.0")
+    taken = (
+        'Version "1.0" of the tool "grep" is the same release as "1.0.0", which has taken its place: '
+        "retire that one first."
+    )
+    refused = client.post(f"{TOOLS}/grep/restore?version=1.0")
+    assert (refused.status_code, refused.json["detail"]) == (409, taken)
+    refused = client.post(f"{TOOLS}/import", json=[tool()])
+    assert (refused.status_code, [one["message"] for one in refused.json["errors"]]) == (409, [taken])
+    client.delete(f"{TOOLS}/grep?version=1.0.0")
+    assert client.post(f"{TOOLS}/grep/restore?version=1.0").json["is_latest"] is True
+    assert versions(client) == [("1.0", True)]
+
+
+def test_two_spellings_that_were_live_together_go_on_and_come_back_together(
+    client: FlaskClient, app: Flask
+) -> None:
+    made(client)
+    made(client, version="2.0")
+    with context.of(app).database.write() as session:  # as a release wrote them that knew no better
+        session.execute(text("UPDATE tool_versions SET version = '1.0.0', version_key = NULL WHERE id = 2"))
+        respelled = """jsonb_set(after::jsonb, '{version}', '"1.0.0"')"""
+        session.execute(text(f"UPDATE changes SET version = '1.0.0', after = {respelled} WHERE id = 2"))
+    changed = client.put(f"{TOOLS}/grep?version=1.0.0", json={"status": "testing"})
+    assert (changed.status_code, changed.json["version"]) == (200, "1.0.0")
+    client.delete(f"{TOOLS}/grep")
+    assert client.post(f"{TOOLS}/grep/restore").status_code == 200
+    assert sorted(versions(client)) == [("1.0", False), ("1.0.0", True)]
+    assert client.delete(f"{TOOLS}/grep?version=1.0.0").status_code == 204
+    assert versions(client) == [("1.0", True)]

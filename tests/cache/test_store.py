@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -30,7 +31,7 @@ def tool_answer(tool_id: int, revision: int, text: str = "") -> Answer:
 
 
 def list_answer(name: str, revision: int, size: int = 1) -> Answer:
-    return Answer(b"x" * size, "etag", revision, OnList(Filters(platform=name)), (name,))
+    return Answer(b"x" * size, "etag", revision, OnList(Filters(platform=(name,))), (name,))
 
 
 def change(
@@ -276,3 +277,51 @@ def test_who_waits_for_a_query_hears_that_the_database_is_away(cache: Cache) -> 
     for thread in threads:
         thread.join()
     assert heard == ["away", "away"]
+
+
+def put_many(cache: Cache) -> None:
+    for revision in range(200):
+        for number in range(40):
+            cache.put(tool_answer(number, revision))
+
+
+def use_until(ended: threading.Event, cache: Cache) -> None:
+    while not ended.is_set():
+        for number in range(40):
+            cache.find(("id", number))
+
+
+def test_readers_that_use_answers_do_not_disturb_who_evicts() -> None:
+    cache, ended = Cache(20, 60), threading.Event()
+    with ThreadPoolExecutor(5) as pool:
+        readers = [pool.submit(use_until, ended, cache) for _ in range(3)]
+        writers = [pool.submit(put_many, cache) for _ in range(2)]
+        try:
+            for writer in writers:
+                writer.result()
+        finally:
+            ended.set()
+        for reader in readers:
+            reader.result()
+    assert cache.statistics().size == 20
+
+
+def test_while_one_renews_an_answer_whose_time_is_up_the_others_have_it() -> None:
+    clock = Clock()
+    cache = Cache(3, 60, clock)
+    cache.put(tool_answer(1, 5, "a"))
+    clock.now += 61
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def renew() -> Answer:
+        asked.set()
+        may_answer.wait(30)
+        return tool_answer(1, 6, "b")
+
+    first = threading.Thread(target=lambda: cache.fetch(("id", 1), renew))
+    first.start()
+    assert asked.wait(30)
+    assert cache.fetch(("id", 1), never).answer.body == b"a"
+    may_answer.set()
+    first.join()
+    assert cache.fetch(("id", 1), never).answer.body == b"b"

@@ -11,6 +11,7 @@ from tests.cluster import Host, Postgres, eventually, running_host
 from tests.coherence.test_hot_reload import in_place
 from toolcatalog import upgrade
 
+SAID = "Hearing of changes needs the database, trying again every second, for 0 s now: "
 SCHEMA = "The database's schema is not the one that this version needs. Run: toolcatalog db upgrade"
 RIGHTS = (
     "The database does not let the service's role read or write the catalog's tables. Grant it SELECT, "
@@ -41,13 +42,15 @@ def test_a_schema_that_is_not_there_is_said_and_served_as_soon_as_it_is(
     refused = client.get("/api/v1/tools")
     assert (refused.status, refused.json["code"], refused.json["detail"]) == (503, "out_of_date", SCHEMA)
     assert client.get("/health/ready").status == 503
-    eventually(lambda: unready.said().count(f"toolcatalog.listener: {SCHEMA}") == 2)  # each worker, once
+    database = client.get("/health").json["database"]
+    assert (database["status"], database["detail"]) == ("out_of_date", SCHEMA)
+    eventually(lambda: unready.said().count(f"{SAID}{SCHEMA}") == 2)  # each worker, once
     assert "Lost the connection" not in unready.said()
     upgrade.to_head(bare.url)
     took = eventually(lambda: client.get("/api/v1/tools").headers.get("X-Total-Count") == "1")
     assert took < 10  # it was 40 to 53: only the minute's look through the folder found it
     assert client.get("/health").json["status"] == "healthy"
-    assert unready.said().count(f"toolcatalog.listener: {SCHEMA}") == 2
+    assert unready.said().count(f"{SAID}{SCHEMA}") == 2
 
 
 def test_a_role_without_rights_is_told_apart(postgres: Postgres, tools_dir: Path, tmp_path: Path) -> None:
@@ -58,4 +61,4 @@ def test_a_role_without_rights_is_told_apart(postgres: Postgres, tools_dir: Path
     with running_host(url, tools_dir, tmp_path / "host.txt", healthy=False, WORKERS="1") as host:
         refused = host.client().get("/api/v1/tools")
         assert (refused.status, refused.json["code"], refused.json["detail"]) == (503, "no_rights", RIGHTS)
-        eventually(lambda: f"toolcatalog.listener: {RIGHTS}" in host.said())
+        eventually(lambda: f"{SAID}{RIGHTS}" in host.said())

@@ -54,14 +54,30 @@ word_lists = st.lists(words, max_size=3)
 amounts = numbers.map(abs)
 shares = st.floats(0, 1) | st.sampled_from((0, 1))
 estimates = amounts | st.sampled_from(("50 + 0.02 * file_count", " 7 ", "log2(N)", "0", "1e3", "x" * 500))
-inputs = st.fixed_dictionaries(
-    {"name": words},
-    optional={
-        "type": st.sampled_from(format_.VALUE_TYPES),
-        "description": texts,
-        "validation": st.sampled_from(("", "^[a-z]+$", r"\d{1,3}", "a" * 2000)),
-        "default": values,
-    },
+# What an input says of its values, and a default that agrees.
+_values_of_inputs = st.one_of(
+    st.fixed_dictionaries({}, optional={"default": values}),
+    st.fixed_dictionaries(
+        {"type": st.sampled_from(format_.VALUE_TYPES)},
+        optional={"validation": st.sampled_from(("", "^[a-z]+$", r"\d{1,3}", "a" * 2000))},
+    ),
+    st.builds(lambda value: {"type": "string", "default": value}, texts),
+    st.builds(lambda value: {"type": "number", "default": value}, numbers),
+    st.builds(lambda value: {"type": "integer", "validation": "-?[0-9]+", "default": value}, st.integers()),
+    st.builds(lambda value: {"type": "array", "default": value}, st.lists(values, max_size=2)),
+    st.builds(lambda value: {"type": "object", "default": value}, free_maps),
+)
+inputs = st.builds(
+    lambda named, described: {**named, **described},
+    st.fixed_dictionaries({"name": words}, optional={"description": texts}),
+    _values_of_inputs,
+)
+# Of one name, one input: those of a pattern that are required, and those that are not.
+_both_inputs = st.lists(inputs, max_size=4, unique_by=lambda one: one["name"]).map(
+    lambda found: {"required_inputs": found[:2], "optional_inputs": found[2:]}
+)
+_schemas = st.sampled_from(
+    ({}, {"type": "object", "properties": {"x": {"type": "string"}}}, {"items": {"minimum": 1}, "own": [1]})
 )
 outputs = st.fixed_dictionaries(
     {"name": words}, optional={"type": st.sampled_from(format_.VALUE_TYPES), "description": texts}
@@ -109,7 +125,7 @@ def _named(name_field: str, items: Strategy, *, least: int) -> Strategy:
     return st.builds(spelled, by_name, as_list=st.booleans(), name_last=st.booleans())
 
 
-patterns = st.fixed_dictionaries(
+_rest_of_patterns = st.fixed_dictionaries(
     {"description": words},
     optional={
         "typical_use_cases": word_lists,
@@ -129,13 +145,12 @@ patterns = st.fixed_dictionaries(
             max_N_immediate=amounts,
         ),
         "preference_match": _some(speed=shares, accuracy=shares, cost=shares, complexity=shares),
-        "required_inputs": st.lists(inputs, max_size=2),
-        "optional_inputs": st.lists(inputs, max_size=2),
         "expected_outputs": st.lists(outputs, max_size=2),
-        "output_schema": free_maps,
+        "output_schema": _schemas,
         "examples": st.lists(_open(description=texts, input=values, output=values), max_size=2),
     },
 )
+patterns = st.builds(lambda rest, named: {**rest, **named}, _rest_of_patterns, st.just({}) | _both_inputs)
 capabilities = st.builds(
     lambda described, named: {**described, "patterns": named},
     _some(description=texts),

@@ -222,6 +222,7 @@ RULES: list[tuple[Path, list[Any], list[tuple[Any, str]]]] = [
             ("(", "is not a regular expression: missing ), unterminated subpattern at position 0"),
             ("a{99999999999}", "is not a regular expression: the repetition number is too large"),
             ("a" * 2001, "is 2001 characters long; 2000 are allowed"),
+            ("(" * 900 + ")" * 900, "is nested too deeply: its groups enclose one another too often"),
         ])
         for place in (INPUT, OPTIONAL)
     ),

@@ -62,7 +62,7 @@ def test_an_unknown_field_is_an_error_with_the_nearest_known(path: Path, hint: s
         ("defaults", "freshnes"),
         (*POLICY, "max_costs"),
         (*EXAMPLE, "command"),
-        (*PATTERN, "output_schema", "$schema"),
+        (*PATTERN, "output_schema", "x-team"),
     ],
 )
 def test_where_fields_are_free_an_unknown_one_is_kept(path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from toolcatalog.core import kinds
-from toolcatalog.core.versions import is_newer, sort_key
+from toolcatalog.core.versions import is_newer, is_same_release, key, sort_key
 
 ORDERS = [
     ["0.9", "1.0", "1.9", "1.10", "2", "10.0"],
@@ -49,6 +49,7 @@ def test_versions_come_in_this_order(versions: list[str]) -> None:
 )
 def test_one_release_spelled_twice_is_neither_newer_nor_older(one: str, other: str) -> None:
     assert sort_key(one) == sort_key(other)
+    assert is_same_release(one, other)
     assert not is_newer(one, other)
     assert not is_newer(other, one)
 
@@ -82,3 +83,20 @@ def test_versions_have_a_total_order(a: str, b: str, c: str) -> None:
     first, second, third = sorted((a, b, c), key=sort_key)
     assert sort_key(first) <= sort_key(second) <= sort_key(third)
     assert sort_key(first) <= sort_key(third)
+
+
+spellings = st.from_regex(
+    r"v?0?[01](\.0?[01]){0,3}(-?(a|alpha|x|0?1|post|dev|rc)(\.0?[01x])?)?(\+(b|0?1))?", fullmatch=True
+)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(spellings | labels, spellings | labels)
+@example("1.0.0-x.1", "1-x.1")
+@example("01.0.0-007.x+build", "v1.0.0-7.x")
+@example("1.0.0-x", "1.0.0.dev0")
+@example("1.0+01", "1.0+1")
+@example("1.0", "1.0+1")
+@example("0.0.0-0+b-x", "0.0.0-0")
+def test_versions_have_the_same_key_when_neither_is_newer(one: str, other: str) -> None:
+    assert (key(one) == key(other)) == (sort_key(one) == sort_key(other))

@@ -79,7 +79,7 @@ def test_the_json_figures_say_what_prometheus_hears_through_any_worker(host: Hos
         cache, pool = one["cache"], one["connection_pool"]
         assert cache["hits"] + cache["misses"] >= 9
         assert one["cache_hit_rate"] == cache["hit_rate"] > 0.3
-        assert (cache["max_size"], pool["size"], pool["available"] > 0) == (1000, 20, True)
+        assert (cache["max_size"], pool["size"], pool["available"] > 0) == (1000, 8, True)
         assert one["db_query_time_p95"] > 0
         assert one["error_rate"] == 0
     found = [client.get(f"{TOOLS}/metrics").json for client in clients]
@@ -101,7 +101,7 @@ def test_gauges_say_how_workers_are_put_together(host: Host) -> None:
 
     eventually(lambda: revisions(scrape(client)) == [1.0, 1.0, 1.0])
     found = scrape(client)
-    assert total(found, "connection_pool_size") == 20
+    assert total(found, "connection_pool_size") == 8
     assert total(found, "connection_pool_available") <= 20
     assert total(found, "build_info", version="0.1.0") == 1
     assert total(found, "cache_max_size") == 1000

@@ -90,6 +90,47 @@ def test_errors_name_file_line_path_and_message(run: Run, tmp_path: Path) -> Non
     assert err.splitlines()[3] == 'warning: platform: "linus" is unusual; did you mean "linux"?'
 
 
+@pytest.mark.parametrize("strict", [[], ["--strict"]])
+def test_a_release_that_two_files_define_is_an_error_that_names_both_places(
+    run: Run, tmp_path: Path, strict: list[str]
+) -> None:
+    first = written(tmp_path / "a.yaml", bare("a", "1.0"), bare("b", "1.0"))
+    second = written(tmp_path / "b.yaml", bare("b", "2.0"), bare("b", "v1"), bare("a", "1.0"))
+    code, out, err = run("validate", *strict, str(tmp_path))
+    assert (code, out) == (1, "5 definitions, 2 errors, 0 warnings.\n")
+    lines = [
+        [number for number, line in enumerate(Path(path).read_text().splitlines(), 1) if "tool_name" in line]
+        for path in (first, second)
+    ]
+    a, b = (f"{first}:{line}" for line in lines[0])
+    assert err.splitlines() == [
+        f"{second}:{line}: tool_name: {said} already"
+        for line, said in (
+            (lines[1][1], f'"b" v1 is the same release as 1.0, which is defined in {b}'),
+            (lines[1][2], f'"a" 1.0 is defined in {a}'),
+        )
+    ]
+    imported = run("import", "--dry-run", first, second)[2]
+    assert [line for line in imported.splitlines() if " already" in line] == [
+        f"{place}: {number}.{rest}"
+        for number, (place, rest) in zip(
+            (3, 4), (line.split(": ", 1) for line in err.splitlines()), strict=True
+        )
+    ]
+
+
+def bare(name: str, version: str) -> dict[str, Any]:
+    """A definition of which nothing is like those of others."""
+    return {
+        "tool_name": name,
+        "version": version,
+        "description": f"Does {name}",
+        "platform": "linux",
+        "category": "system",
+        "capabilities": {"x": {"patterns": {"y": {"description": f"Does {name} in {version}"}}}},
+    }
+
+
 def test_an_import_says_what_became_of_the_definitions(run: Run, client: FlaskClient, tmp_path: Path) -> None:
     path = written(tmp_path / "a.yaml", tool("a"), tool("b"))
     code, out, err = run("import", path)
@@ -121,7 +162,11 @@ def test_a_dry_run_writes_nothing_and_a_partial_import_the_good_ones(
 ) -> None:
     path = written(tmp_path / "a.yaml", tool("a"), tool("b", status="off"))
     said = "1 created, 0 updated, 0 unchanged, 1 failed."
-    assert run("import", "--dry-run", path)[:2] == (1, f"{said} Nothing was written: a dry run.\n")
+    assert run("import", "--dry-run", path) == run("import", path)
+    assert run("import", "--dry-run", "--partial", path)[:2] == (
+        1,
+        f"{said} Nothing was written: a dry run.\n",
+    )
     assert client.get("/api/v1/tools").json == []
     assert run("import", "--partial", path)[:2] == (1, f"{said}\n")
     found = client.get("/api/v1/tools?min_revision=1").json

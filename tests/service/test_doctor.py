@@ -11,12 +11,16 @@ from typing import Any
 
 import psutil
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
 
+from tests.api.test_tools import TOOLS, made, unsound
 from tests.conftest import tool
 from tests.service.conftest import Service, command, environment, free_port
 from tests.service.test_cli import Run, run, written
 from toolcatalog import doctor
+from toolcatalog.api import context
 
 __all__ = ["run"]
 
@@ -57,7 +61,7 @@ def test_where_nothing_is_wrong_nothing_is_a_problem(examine: Any) -> None:
     here = {check: line.split()[0] for check, line in lines.items() if check not in ("disk", "backup")}
     assert here == dict.fromkeys(
         ("settings", "auth", "port", "definitions", "watching", "database", "clock", "connections",
-         "migrations", "indexes", "revision", "listener"), "ok",
+         "migrations", "indexes", "releases", "stored", "revision", "listener"), "ok",
     )  # fmt: skip
     assert lines["definitions"].startswith("ok 1 files in ")
     assert lines["revision"] == "ok the catalog is at revision 0, with 0 changes, the last of them 0"
@@ -140,6 +144,34 @@ def test_migrations_that_are_missing_are_a_problem(examine: Any, database_url: s
     finally:
         executed(database_url, "UPDATE alembic_version SET version_num = '0006'")
     assert (code, "Run: toolcatalog db upgrade" in lines["migrations"]) == (1, True)
+
+
+def test_a_release_that_a_tool_has_twice_is_said(examine: Any, client: FlaskClient, app: Flask) -> None:
+    for name, version in (("my tool", "1.0"), ("my tool", "2.0"), ("other", "1.0"), ("retired", "1.0")):
+        made(client, tool_name=name, version=version)
+    client.delete(f"{TOOLS}/retired")
+    with context.of(app).database.write() as session:  # as a release wrote it that knew no better
+        session.execute(text("UPDATE tool_versions SET version = 'v1', version_key = NULL WHERE id = 2"))
+    code, lines = examine()
+    assert (code, lines["releases"]) == (
+        0,
+        'warning "my tool" has one release as versions 1.0 and v1. '
+        "Retire one of them: DELETE /api/v1/tools/my%20tool?version=v1",
+    )
+
+
+def test_a_stored_definition_that_would_be_refused_today_is_said(
+    examine: Any, client: FlaskClient, app: Flask
+) -> None:
+    made(client)
+    unsound(app)
+    code, lines = examine()
+    assert (code, lines["stored"]) == (
+        0,
+        'warning "grep" 1.0: capabilities.text_search.patterns.search_files.cost_estimate: '
+        '"-1" is -1, which is out of range: 0 or more. '
+        "It goes on as it is; it has to be mended with the next change.",
+    )
 
 
 def test_an_index_that_is_missing_comes_back_by_what_is_said(examine: Any, database_url: str) -> None:

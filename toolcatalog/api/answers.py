@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, request
 from werkzeug.exceptions import PreconditionRequired
@@ -67,11 +68,17 @@ def leave_out_type_of_nothing(response: Response) -> Response:
 
 
 def answer_tool(row: ToolVersion, *, status: int = 200) -> Response:
-    """Answer a tool that was just changed or made; its own revision is then the last one."""
+    """Answer a tool that was just changed or made; its own revision is then the last one.
+
+    It says where just this version is read and changed, and so where its ETag holds: the tool's own path
+    leads to the latest version, which may be another one.
+    """
     tool = rows.answer(row)
     response = answer(tool, revision=tool["revision"], status=status)
-    if status == 201:
-        response.headers["Location"] = f"/api/v1/tools/{tool['id']}"
+    place = f"/api/v1/tools/{tool['id']}?{urlencode({'version': tool['version']})}"
+    response.headers["Content-Location"] = place  # RFC 9110, 8.7
+    if status == HTTPStatus.CREATED:
+        response.headers["Location"] = place
     return response
 
 

@@ -14,8 +14,8 @@ _DOCS_POLICY = (
     "style-src 'self' 'unsafe-inline'; font-src 'self'; frame-ancestors 'none'"
 )
 _EXPOSED = (
-    "Cache-Status", "ETag", "Link", "Location", "Retry-After", "X-Catalog-Revision", "X-Request-ID",
-    "X-Total-Count",
+    "Cache-Status", "Content-Location", "ETag", "Link", "Location", "Retry-After", "X-Catalog-Retired",
+    "X-Catalog-Revision", "X-Request-ID", "X-Total-Count",
 )  # fmt: skip
 
 

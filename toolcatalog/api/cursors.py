@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +31,12 @@ def make(position: tuple[Any, ...] | None, query: Mapping[str, Any]) -> Cursor |
     return Cursor(base64.urlsafe_b64encode(packed.encode()).decode().rstrip("="), position)
 
 
-def read(text: str | None, query: Mapping[str, Any], types: tuple[type, ...]) -> tuple[Any, ...] | None:
+def read(
+    text: str | None, query: Mapping[str, Any], types: tuple[type | Callable[[Any], Any], ...]
+) -> tuple[Any, ...] | None:
     """Return the position that a cursor holds; None for no cursor.
 
-    `types` are those of the position's values, since a client may have made the text up.
+    `types` are those of the position's values, or read them, since a client may have made the text up.
 
     Raises:
         InvalidQuery: when it is not a cursor of ours, or came from another query.
@@ -45,7 +47,7 @@ def read(text: str | None, query: Mapping[str, Any], types: tuple[type, ...]) ->
         packed = json_text.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
         fingerprint, *values = packed
         position = tuple(_value(value, kind) for value, kind in zip(values, types, strict=True))
-    except (ValueError, TypeError, InvalidDocument) as error:
+    except (ValueError, TypeError, OverflowError, InvalidDocument) as error:
         raise _refused(
             "is not a cursor of this list: take it from the Link header, or leave it out"
         ) from error
@@ -54,12 +56,22 @@ def read(text: str | None, query: Mapping[str, Any], types: tuple[type, ...]) ->
     return position
 
 
-def _value(value: Any, kind: type) -> Any:
+def _value(value: Any, kind: type | Callable[[Any], Any]) -> Any:
     if kind is dt.datetime:
-        return dt.datetime.fromisoformat(value)
+        return _moment(value)
+    if not isinstance(kind, type):
+        return kind(value)
     if not isinstance(value, kind):
         raise TypeError
     return value
+
+
+def _moment(text: str) -> dt.datetime:
+    """Return a point in time in UTC: PostgreSQL takes no offset of 16 hours or more, as Python does."""
+    moment = dt.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(text)
+    return moment.astimezone(dt.UTC)  # OverflowError in the first hours of the year 1, or the last of 9999
 
 
 def _fingerprint(query: Mapping[str, Any]) -> str:

@@ -15,9 +15,10 @@ from toolcatalog.api.answers import JSON, answer, conditional
 from toolcatalog.api.context import changing, current, reading
 from toolcatalog.api.operations import operation
 from toolcatalog.api.problems import as_errors
-from toolcatalog.api.tools import Query
+from toolcatalog.api.tools import Query, filters_of
 from toolcatalog.core import definition as definitions
 from toolcatalog.core import json_text
+from toolcatalog.core.filters import Filters
 from toolcatalog.errors import DatabaseBusy
 from toolcatalog.schemas.queries import ExportBody, ExportQuery, ImportQuery, ToolQuery
 from toolcatalog.schemas.shapes import listed, ref
@@ -76,10 +77,9 @@ def validate_change(query: Query, reference: str) -> Response:
     body = bodies.optional_json_object()
     with reading() as connection:
         row = tools.get(connection, Reference.parse(reference), query.get("version"))
-        document = {**row.definition, **body}
-    report = definitions.read(document)[1]
-    if document["tool_name"] != row.tool_name:
-        report.errors.append(tools.rename_finding(row))
+        definition, report = definitions.read({**row.definition, **body})
+        if definition is not None:
+            report.errors += tools.find_conflicts(connection, row, definition)
     return answer(
         {
             "valid": not report.errors,
@@ -108,7 +108,7 @@ def import_tools(query: Query) -> Response:
                     journal,
                     items,
                     overwrite=query["overwrite"],
-                    partial=query["partial_"] or query["dry_run"],
+                    partial=query["partial_"],
                 )
             )
             if query["dry_run"]:
@@ -160,7 +160,7 @@ def export_tools(query: Query) -> Response:
     The definitions come in the order of the names, from one snapshot. An import takes the answer as it
     is. Ask for `format=json` where YAML cannot be read.
     """
-    return _export(query.get("names"), query["format"])
+    return _export(query.get("names"), query["format"], filters_of(query))
 
 
 @operation(blueprint, "POST", "/export", body=ref("Export"), scope="read", etag=False, **_EXPORT)
@@ -170,10 +170,10 @@ def export_named_tools() -> Response:
     As a GET, for more names than a URL can hold, and for names with commas.
     """
     body = ExportBody().load(bodies.json_object())
-    return _export(body.get("names"), body["format"])
+    return _export(body.get("names"), body["format"], Filters())
 
 
-def _export(names: list[str] | None, format_: str) -> Response:
+def _export(names: list[str] | None, format_: str, filters: Filters) -> Response:
     """Stream definitions from one snapshot, which stays open until the last of them is sent."""
     with ExitStack() as opened:
         _take_export_place(opened)
@@ -181,12 +181,12 @@ def _export(names: list[str] | None, format_: str) -> Response:
         if names is not None:
             exports.check_names(connection, names)
         state = exports.read_state(connection)
-        documents = exports.documents(connection, names)
+        documents = exports.documents(connection, names, filters)
         texts = yaml_texts(documents) if format_ == "yaml" else _array(map(json_text.dumps, documents))
         response = Response(texts, mimetype=_YAML if format_ == "yaml" else JSON)
         response.headers["X-Catalog-Revision"] = str(state.revision)
         if request.method != "POST":
-            response.set_etag(_tag(state, names, format_))
+            response.set_etag(_tag(state, names, format_, filters))
         # Before anything is rendered: what the client has already need not be.
         conditional(response)
         held = opened.pop_all()
@@ -209,9 +209,9 @@ def _take_export_place(opened: ExitStack) -> None:
     opened.callback(places.release)
 
 
-def _tag(state: exports.State, names: list[str] | None, format_: str) -> str:
+def _tag(state: exports.State, names: list[str] | None, format_: str, filters: Filters) -> str:
     """Return the entity tag of an export without its bytes, which are a function of these."""
-    made_from = (toolcatalog.__version__, state.revision, state.changed_at, names, format_)
+    made_from = (toolcatalog.__version__, state.revision, state.changed_at, names, format_, filters.given())
     return rendering.etag(json_text.dumps(made_from).encode())
 
 

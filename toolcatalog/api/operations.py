@@ -41,12 +41,27 @@ _REQUEST_ID: dict[str, Schema] = {
 _RETRY_AFTER: dict[str, Schema] = {
     "Retry-After": _header(whole("After how many seconds to try again."), required=True)
 }
+_RETRY_CONFLICT: dict[str, Schema] = {
+    "Retry-After": _header(whole("With the code concurrent_change: after how many seconds to try again."))
+}
+_WHEN_TO_RETRY = {409: _RETRY_CONFLICT, 429: _RETRY_AFTER, 503: _RETRY_AFTER}
 _LOCATION: dict[str, Schema] = {"Location": _header(text("Where the new tool is."), required=True)}
 _ETAG: dict[str, Schema] = {
     "ETag": _header(text("The tag of this representation, for If-None-Match and If-Match."), required=True)
 }
 _REVISION: dict[str, Schema] = {
     "X-Catalog-Revision": _header(whole("The last committed change that this answer shows."))
+}
+VERSION_HEADERS: dict[str, Schema] = {
+    "Content-Location": _header(text("Where just this version is read and changed, with this ETag."))
+}
+RETIRED, UNTIL_RESTORED = "X-Catalog-Retired", "until-restored"
+RETIRED_HEADERS: dict[str, Schema] = {
+    RETIRED: {
+        "description": "Until it is restored, no edit of its file brings it back.",
+        "schema": {"type": "string", "enum": [UNTIL_RESTORED]},
+        "required": True,
+    }
 }
 TOTAL_HEADER: dict[str, Schema] = {
     "X-Total-Count": _header(whole("How many there are in all, on all pages together."))
@@ -201,5 +216,5 @@ def _good_answer(status: int, contents: dict[str, Schema], headers: dict[str, Sc
 
 
 def _problem(code: int) -> Schema:
-    headers = {**_REQUEST_ID, **(_RETRY_AFTER if code in (429, 503) else {})}
+    headers = {**_REQUEST_ID, **_WHEN_TO_RETRY.get(code, {})}
     return {"description": _RESPONSES[code], "headers": headers, "content": _PROBLEM}

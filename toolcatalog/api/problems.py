@@ -33,6 +33,7 @@ STATUS: dict[type[CatalogError], HTTPStatus] = {
     errors.NoRights: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_SECONDS = 2
+RETRY_AFTER_CONFLICT_SECONDS = 1
 DOCS = "/api/v1/docs"
 
 
@@ -122,4 +123,7 @@ def _sentence(error: HTTPException) -> str:
 
 def answer_catalog_error(error: CatalogError) -> Response:
     """Answer one of the catalog's own errors."""
-    return problem(STATUS[type(error)], error.code, str(error), error.findings)
+    response = problem(STATUS[type(error)], error.code, str(error), error.findings)
+    if isinstance(error, errors.ConcurrentChange):
+        response.headers["Retry-After"] = str(RETRY_AFTER_CONFLICT_SECONDS)
+    return response

@@ -49,7 +49,7 @@ def _render_hits(parts: Context, key: Key, query: Query) -> Answer:
             query.get("q", ""),
             query.get("name"),
             filters_of({**query, "name": None}),
-            after=cursors.read(query.get("cursor"), bound(query), (float, str)),
+            after=cursors.read(query.get("cursor"), bound(query), (float, str, searching.read_plan)),
             limit=query["limit"],
         )
     found = [
@@ -102,4 +102,4 @@ def list_tools_of_capability(query: Query, capability: str) -> Response:
     As the list of all tools with the filter `capability`; a capability that no tool has gives an empty
     list.
     """
-    return answer_page({**query, "capability": capability})
+    return answer_page({**query, "capability": (capability,)})

@@ -11,7 +11,14 @@ from flask_smorest import Blueprint
 from toolcatalog.api import bodies, cursors, rendering
 from toolcatalog.api.answers import answer_tool, precondition
 from toolcatalog.api.context import Context, changing
-from toolcatalog.api.operations import PAGE_HEADERS, operation
+from toolcatalog.api.operations import (
+    PAGE_HEADERS,
+    RETIRED,
+    RETIRED_HEADERS,
+    UNTIL_RESTORED,
+    VERSION_HEADERS,
+    operation,
+)
 from toolcatalog.api.reads import answer_read, key_of, page_headers
 from toolcatalog.cache.dependence import OnList
 from toolcatalog.cache.store import Answer, Key
@@ -68,7 +75,7 @@ def list_tools_of_platform(query: Query, platform: str) -> Response:
     As the list of all tools with the filter `platform`; a platform that no tool has gives an empty
     list.
     """
-    return answer_page({**query, "platform": platform})
+    return answer_page({**query, "platform": (platform,)})
 
 
 @operation(
@@ -85,7 +92,7 @@ def list_tools_of_category(query: Query, category: str) -> Response:
     As the list of all tools with the filter `category`; a category that no tool has gives an empty
     list.
     """
-    return answer_page({**query, "category": category})
+    return answer_page({**query, "category": (category,)})
 
 
 def filters_of(query: Query) -> Filters:
@@ -158,8 +165,9 @@ def answer_version(reference: Reference, version: str | None, query: Query) -> R
 
 
 @operation(
-    blueprint, "POST", "", body=ref("ToolDefinition"), status=201, answers=ref("Tool"), problems=(409,)
-)
+    blueprint, "POST", "", body=ref("ToolDefinition"), status=201, answers=ref("Tool"), problems=(409,),
+    headers=VERSION_HEADERS,
+)  # fmt: skip
 def create_tool() -> Response:
     """Add a tool, or a version of one that is there.
 
@@ -174,6 +182,7 @@ def create_tool() -> Response:
 
 _CHANGE: dict[str, Any] = {
     "query": ToolQuery, "answers": ref("Tool"), "conditional": True, "problems": (409,),
+    "headers": VERSION_HEADERS,
 }  # fmt: skip
 
 
@@ -205,7 +214,7 @@ def enable_tool(query: Query, reference: str) -> Response:
     A tool that is enabled already stays as it is. For a tool that came from a file, this holds until
     file and catalog say the same again.
     """
-    return _change(query, reference, lambda document: {**document, "enabled": True})
+    return _change(query, reference, lambda document: {**document, "enabled": True}, stored=True)
 
 
 @operation(blueprint, "PATCH", "/<reference>/disable", **_CHANGE)
@@ -215,18 +224,21 @@ def disable_tool(query: Query, reference: str) -> Response:
     A tool that is disabled already stays as it is. For a tool that came from a file, this holds until
     file and catalog say the same again.
     """
-    return _change(query, reference, lambda document: {**document, "enabled": False})
+    return _change(query, reference, lambda document: {**document, "enabled": False}, stored=True)
 
 
-def _change(query: Query, reference: str, change: Callable[[Document], Document]) -> Response:
+def _change(
+    query: Query, reference: str, change: Callable[[Document], Document], *, stored: bool = False
+) -> Response:
+    meant = Reference.parse(reference), query.get("version")
     with changing() as journal:
-        row = tools.replace(journal, Reference.parse(reference), query.get("version"), change, precondition())
+        row = tools.replace(journal, *meant, change, precondition(), stored=stored)
     return answer_tool(row)
 
 
 @operation(
     blueprint, "POST", "/<reference>/rollback", body=ref("Rollback"),
-    answers=ref("Tool"), conditional=True, problems=(409,),
+    answers=ref("Tool"), conditional=True, problems=(409,), headers=VERSION_HEADERS,
 )  # fmt: skip
 def roll_tool_back(reference: str) -> Response:
     """Make an earlier version the latest, as a new change.
@@ -248,6 +260,7 @@ def roll_tool_back(reference: str) -> Response:
     status=204,
     answers=None,
     etag=False,
+    headers=RETIRED_HEADERS,
     conditional=True,
     problems=(409,),
 )
@@ -255,19 +268,22 @@ def retire_tool(query: Query, reference: str) -> Response:
     """Take a tool, or one version of it, out of the catalog. Nothing is lost: a restore brings it back.
 
     Without `version`, all versions are retired. When the latest is, the newest that is left becomes the
-    latest.
+    latest. What is retired so stays retired also when its file is edited.
     """
     with changing() as journal:
         tools.retire(journal, Reference.parse(reference), query.get("version"), precondition())
-    return Response(status=204)
+    return Response(status=204, headers={RETIRED: UNTIL_RESTORED})
 
 
-@operation(blueprint, "POST", "/<reference>/restore", query=ToolQuery, answers=ref("Tool"), problems=(409,))
+@operation(
+    blueprint, "POST", "/<reference>/restore", query=ToolQuery, answers=ref("Tool"), problems=(409,),
+    headers=VERSION_HEADERS,
+)  # fmt: skip
 def restore_tool(query: Query, reference: str) -> Response:
     """Bring back what was retired last, or one version.
 
-    Without `version`, the versions that were retired last come back together. What is there already
-    stays as it is.
+    Without `version`, the versions that were retired last come back together, as they were; within a
+    minute, or by a reload, they say what their file says now. What is there already stays as it is.
     """
     with changing() as journal:
         row = tools.restore(journal, Reference.parse(reference), query.get("version"))

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from toolcatalog.core import kinds
+from toolcatalog.core import kinds, soundness
 from toolcatalog.core.kinds import Described, Kind, ListOf, Map, Number, Report, Text
-from toolcatalog.errors import InvalidDefinition
+from toolcatalog.errors import InvalidDefinition, Path
 
 Document = dict[str, Any]
 
@@ -253,24 +253,44 @@ ADDED_FIELDS = (
 FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Definition))
 
 
-def read(document: object) -> tuple[Definition | None, Report]:
-    """Read a plain document; None in place of a definition when the report has errors."""
+def read(document: object, *, stored: bool = False) -> tuple[Definition | None, Report]:
+    """Read a plain document; None in place of a definition when the report has errors.
+
+    What is `stored` was allowed when it was written: what it contradicts itself in is a warning.
+    """
     report = Report()
     values = _map_of(Definition, "").read(document, (), report)
     if report.errors:
         return None, report
     definition = Definition(**values | {"capabilities": _capabilities(values.get("capabilities", {}))})
     _warn_of_gaps(definition, report)
-    return definition, report
+    note = report.warn if stored else report.error
+    for finding in soundness.check(definition):
+        note(_as_written(finding.path, document), finding.message)
+    return (None if report.errors else definition), report
 
 
-def from_document(document: object) -> Definition:
-    """Read a definition from a plain document.
+def _as_written(path: Path, document: Any) -> Path:
+    """Lead by number to a capability or pattern that was written in a list, and has its name in the path."""
+    if not path:
+        return ()
+    step, *rest = path
+    if isinstance(document, list) and isinstance(step, str):
+        step = next(number for number, item in enumerate(document) if step in _names(item))
+    return (step, *_as_written(tuple(rest), document[step]))
+
+
+def _names(item: Document) -> tuple[Any, Any]:
+    return item.get("capability_name"), item.get("pattern_name")
+
+
+def from_document(document: object, *, stored: bool = False) -> Definition:
+    """Read a definition from a plain document, as `read` does.
 
     Raises:
         InvalidDefinition: with a finding for each thing that is wrong.
     """
-    definition, report = read(document)
+    definition, report = read(document, stored=stored)
     if definition is None:
         count = len(report.errors)
         raise InvalidDefinition(f"The definition has {count} error{'s' if count > 1 else ''}.", report.errors)

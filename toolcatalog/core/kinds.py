@@ -259,7 +259,9 @@ def check_regex(text: str) -> None:
         raise ExpressionError(f"is {len(text)} characters long; {MAX_REGEX_LENGTH} are allowed")
     try:
         re.compile(text)
-    except (re.error, RecursionError, OverflowError) as error:
+    except RecursionError as error:
+        raise ExpressionError("is nested too deeply: its groups enclose one another too often") from error
+    except (re.error, OverflowError) as error:
         raise ExpressionError(f"is not a regular expression: {error}") from error
 
 

@@ -67,8 +67,9 @@ class ToolVersion(Base):
 
     `tool_name` stands here too, so that one index can filter and order a list; the foreign key over both
     columns keeps it true. `enabled_is_set` says that somebody set `enabled` to what the tool's file does not
-    say, and so keeps files from changing it. `search_texts` is what full-text search reads, in the order of
-    its weights A to D.
+    say, and so keeps files from changing it. `version_key` is the same for all spellings of a release, of
+    which one may be live; NULL where two were before that was so. `search_texts` is what full-text search
+    reads, in the order of its weights A to D.
     """
 
     __tablename__ = "tool_versions"
@@ -83,6 +84,8 @@ class ToolVersion(Base):
         ),
         Column("search", TSVECTOR, Computed(_SEARCH_SQL, persisted=True), nullable=False),
         Index("uq_tool_versions_latest", "tool_id", unique=True, postgresql_where=text("is_latest")),
+        # In this order, it is no better than others for finding the versions of a tool.
+        Index("uq_tool_versions_live_release", "version_key", "tool_id", unique=True, postgresql_where=_LIVE),
         # One index for each filter of the list, each in the order in which the list comes out.
         Index("ix_tool_versions_listed_name", "tool_name", unique=True, postgresql_where=_LISTED),
         Index("ix_tool_versions_listed_platform", "platform", "tool_name", postgresql_where=_LISTED),
@@ -110,6 +113,7 @@ class ToolVersion(Base):
     tool_id: Mapped[int] = mapped_column(BigInteger)
     tool_name: Mapped[str] = mapped_column(Name)
     version: Mapped[str] = mapped_column(Name)
+    version_key: Mapped[str | None] = mapped_column(Name)
     description: Mapped[str] = mapped_column(Text)
     platform: Mapped[str | None] = mapped_column(Name)
     category: Mapped[str | None] = mapped_column(Name)

@@ -25,7 +25,7 @@ from toolcatalog.reload.files import Folder
 from toolcatalog.services import imports, reloads, tools
 from toolcatalog.services.changes import FILE, Actor, Journal
 from toolcatalog.services.tools import Reference
-from toolcatalog.sources.definitions import Item
+from toolcatalog.sources.definitions import Item, Release, defined_already, release_of
 
 # Any number, the same for all that apply a folder to this catalog: one does at a time.
 _ONE_AT_A_TIME = 3005_0002
@@ -34,6 +34,8 @@ _MANY_FILES = 10
 _LARGE_SHARE = 0.25
 
 ToolVersionKey = tuple[str, str]
+# A version as a file spells it, and that file.
+Claim = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -47,7 +49,7 @@ class _Run:
     findings: list[Finding]
     only: str | None
     # Which file says what, so that two that say the same do not take turns.
-    claims: dict[ToolVersionKey, str] = field(default_factory=dict)
+    claims: dict[Release, Claim] = field(default_factory=dict)
     applied: dict[str, list[ToolVersionKey]] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
 
@@ -110,20 +112,26 @@ def _apply(
     run.claims = _claims(run, set(changed))
     items = _items(run, changed, on_file)
     results = list(imports.take_in(journal, items, overwrite=True, partial=True))
-    run.findings += [finding for one in results for finding in one.findings]
+    failed = [finding for one in results for finding in one.findings]
+    run.findings += failed
+    _forget(run, {finding.file for finding in failed})
     retired = _retire_what_files_left_out(run, journal)
     retired += _retire_vanished(run, journal, accept_removals=accept_removals)
     _remember(run)
     return {**imports.count(results), "retired": retired}
 
 
-def _claims(run: _Run, changed: set[str]) -> dict[ToolVersionKey, str]:
+def _claims(run: _Run, changed: set[str]) -> dict[Release, Claim]:
     """Say which tools the files define that have not changed."""
     query = select(ToolVersion.tool_name, ToolVersion.version, ToolVersion.source_path).where(
         ToolVersion.source_kind == "file", ToolVersion.retired_at.is_(None)
     )
     unchanged = set(run.present) - changed
-    return {(name, version): path for name, version, path in run.session.execute(query) if path in unchanged}
+    return {
+        (name, versions.key(version)): (version, path)
+        for name, version, path in run.session.execute(query)
+        if path in unchanged
+    }
 
 
 def _items(run: _Run, changed: list[str], on_file: Callable[[str], None]) -> Iterator[Item]:
@@ -139,7 +147,11 @@ def _items(run: _Run, changed: list[str], on_file: Callable[[str], None]) -> Ite
             run.findings += findings
             continue
         keys = [(item.definition.tool_name, item.definition.version) for item in items if item.definition]
-        run.claims.update(dict.fromkeys(keys, name))
+        run.claims.update(
+            (release_of(item.definition), (item.definition.version, name))
+            for item in items
+            if item.definition
+        )
         run.applied[name] = keys
         run.sha256[name] = next((item.source.sha256 for item in items if item.source), run.present[name])
         yield from items
@@ -148,11 +160,15 @@ def _items(run: _Run, changed: list[str], on_file: Callable[[str], None]) -> Ite
 def _clashes(run: _Run, name: str, item: Item) -> Iterator[Finding]:
     if item.definition is None:
         return
-    definition = item.definition
-    owner = run.claims.get((definition.tool_name, definition.version), name)
+    version, owner = run.claims.get(release_of(item.definition), ("", name))
     if owner != name:
-        message = f'"{definition.tool_name}" {definition.version} is defined in {owner} already'
-        yield Finding(("tool_name",), message, item.file, item.line)
+        yield defined_already(item, version, owner)
+
+
+def _forget(run: _Run, files: set[str | None]) -> None:
+    """Have files read again at the next look: what they say was not taken in."""
+    for name in [name for name in run.applied if str(run.folder.path / name) in files]:
+        del run.applied[name], run.sha256[name]
 
 
 def _retire_what_files_left_out(run: _Run, journal: Journal) -> int:

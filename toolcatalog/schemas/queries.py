@@ -72,6 +72,22 @@ class Several(DelimitedList):
         return super()._deserialize(",".join(value), attr, data, **options)  # type: ignore[no-untyped-call]
 
 
+class AnyOf(Several):
+    """Several values of which any will do: each once and in one order, so that one question has one key."""
+
+    def __init__(self, item: ma.fields.Field[Any], **options: Any) -> None:
+        super().__init__(item, validate=validate.Length(min=1, error="names no value"), **options)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **options: Any) -> Any:
+        try:
+            found = super()._deserialize(value, attr, data, **options)
+        except ma.ValidationError as error:
+            # Of the parameter as a whole: which of its values it is, the message says or is plain to see.
+            messages = [each for found in error.messages_dict.values() for each in found]
+            raise ma.ValidationError(messages) from error
+        return tuple(sorted(set(found)))
+
+
 class StrictSchema(ma.Schema):
     """What refuses fields that it does not know."""
 
@@ -123,14 +139,20 @@ class ReadQuery(QuerySchema):
 class FilterQuery(QuerySchema):
     """What a list of tools may be narrowed by."""
 
-    platform = Word(metadata={"description": "tools for this platform"})
-    category = Word(metadata={"description": "tools for this kind of work"})
-    status = ma.fields.String(
-        validate=validate.OneOf(definition.STATUSES), metadata={"description": "tools of this status"}
+    platform = AnyOf(Word(), metadata={"description": "tools for any of these platforms"})
+    category = AnyOf(Word(), metadata={"description": "tools for any of these kinds of work"})
+    status = AnyOf(
+        ma.fields.String(validate=validate.OneOf(definition.STATUSES)),
+        metadata={"description": "tools of any of these statuses"},
     )
     enabled = Switch(metadata={"description": "tools that may be used, or those that may not"})
-    capability = Word(metadata={"description": "tools that can do this"})
-    tag = Word(metadata={"description": "tools with this tag"})
+    capability = AnyOf(Word(), metadata={"description": "tools that can do any of these"})
+    tag = AnyOf(Word(), metadata={"description": "tools with any of these tags"})
+
+
+class ListFilterQuery(FilterQuery):
+    """What a list of tools may be narrowed by besides."""
+
     name = Word(metadata={"description": "the exact name"})
     version = Word(metadata={"description": "tools at this version, be it their latest or not"})
     updated_since = Moment(
@@ -144,7 +166,7 @@ class PageQuery(ReadQuery):
     """Which part of a list is answered."""
 
     limit = limit(MAX_LIMIT)
-    cursor = Word(longest=2000, metadata={"description": "from the Link header of the page before"})
+    cursor = Word(longest=3000, metadata={"description": "from the Link header of the page before"})
 
 
 class ViewQuery(QuerySchema):
@@ -163,7 +185,7 @@ class ViewQuery(QuerySchema):
     )
 
 
-class ListQuery(FilterQuery, PageQuery, ViewQuery):
+class ListQuery(ListFilterQuery, PageQuery, ViewQuery):
     """A list of tools."""
 
     sort = ma.fields.String(
@@ -173,7 +195,7 @@ class ListQuery(FilterQuery, PageQuery, ViewQuery):
     )
 
 
-class SearchQuery(FilterQuery, PageQuery, ViewQuery):
+class SearchQuery(ListFilterQuery, PageQuery, ViewQuery):
     """A search."""
 
     limit = limit(50)
@@ -240,7 +262,7 @@ class ImportQuery(QuerySchema):
     )
 
 
-class ExportQuery(QuerySchema):
+class ExportQuery(FilterQuery):
     """Which definitions come out, and how."""
 
     names = Several(

@@ -8,20 +8,24 @@ from typing import NamedTuple
 from sqlalchemy import Connection, select
 
 from toolcatalog.core.definition import Document
+from toolcatalog.core.filters import Filters
 from toolcatalog.errors import Finding, NotFound
 from toolcatalog.models import CatalogState, Change, ToolVersion
 from toolcatalog.services import rows
-from toolcatalog.services.listing import LISTED
+from toolcatalog.services.listing import LISTED, conditions
 
 BATCH = 200
 
 
-def documents(connection: Connection, names: Sequence[str] | None = None) -> Iterator[Document]:
-    """Yield the latest version of all tools, or of the named ones, by name; memory stays flat."""
+def documents(
+    connection: Connection, names: Sequence[str] | None = None, filters: Filters | None = None
+) -> Iterator[Document]:
+    """Yield the latest version of all tools, or of those that are named and pass; memory stays flat."""
+    wanted = conditions((filters or Filters()).given())
     after = ""
     while True:
         query = select(ToolVersion.tool_name, Change.after).join(ToolVersion.change)
-        query = query.where(LISTED, ToolVersion.tool_name > after)
+        query = query.where(*wanted, ToolVersion.tool_name > after)
         if names is not None:
             query = query.where(ToolVersion.tool_name.in_(names))
         batch = connection.execute(query.order_by(ToolVersion.tool_name).limit(BATCH)).all()

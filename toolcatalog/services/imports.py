@@ -22,7 +22,7 @@ from toolcatalog.models import Tool, ToolVersion
 from toolcatalog.services import tools
 from toolcatalog.services.changes import Journal
 from toolcatalog.services.tools import Identity
-from toolcatalog.sources.definitions import Item, Source
+from toolcatalog.sources.definitions import Item, Releases, Source
 
 # Enough that the time goes into rows and not into round trips; some 2 MB of definitions.
 BATCH = 500
@@ -53,7 +53,8 @@ def take_in(
     """Write definitions, yielding a result for each as it is written.
 
     A version that is there is left as it is when it says the same, replaced with `overwrite`, and an error
-    without. What is retired is restored by being imported with `overwrite`.
+    without. What is retired is restored: as it was when it says the same, replaced with `overwrite`. But what
+    somebody retired is left alone by files.
 
     Raises:
         ImportRejected: at the end, when a definition is invalid and not `partial`; the caller rolls back.
@@ -61,7 +62,7 @@ def take_in(
         ConcurrentChange: when another transaction holds one of the tools for long.
     """
     failed: list[Result] = []
-    seen: set[tuple[str, str]] = set()
+    seen = Releases()
     for batch in _batches(enumerate(items), BATCH):
         known = _lock(journal.session, [item.definition.tool_name for _, item in batch if item.definition])
         for index, item in batch:
@@ -115,7 +116,7 @@ def _lock(session: Session, names: list[str]) -> dict[str, _Known]:
 def _take_one(
     journal: Journal,
     known: dict[str, _Known],
-    seen: set[tuple[str, str]],
+    seen: Releases,
     index: int,
     item: Item,
     *,
@@ -124,38 +125,63 @@ def _take_one(
     definition = item.definition
     if definition is None:
         return Result(index, None, None, "failed", item.findings)
-    key = (definition.tool_name, definition.version)
-    if key in seen:
-        return _failed(index, item, definition, "is in this import twice, with the same version")
-    seen.add(key)
+    repeated = seen.find_first(index, item)
+    if repeated is not None:
+        return _failed(index, definition, repeated)
     entry = known[definition.tool_name]
-    row = next((each for each in entry.versions if each.version == definition.version), None)
+    row = tools.find_in_the_way(entry.versions, definition.version)
+    if row is not None and row.version != definition.version:
+        return _failed(index, definition, _finding(item, tools.in_the_way(row, definition.version)))
+    if item.source is not None and tools.stays_retired(row, entry.versions):
+        return _left_retired(row, index, definition, item.source)
     if row is None:
         row = tools.add_version(journal, entry.tool, entry.versions, definition)
         entry.versions.append(row)
         _set_source(row, item.source)
-        return Result(index, *key, "created")
-    return _take_again(journal, row, index, item, definition, overwrite=overwrite)
+        return Result(index, row.tool_name, row.version, "created")
+    return _take_again(journal, entry, row, index, item, definition, overwrite=overwrite)
+
+
+def _left_retired(row: ToolVersion | None, index: int, definition: Definition, source: Source) -> Result:
+    """Leave what somebody retired; only take note of the file that defines it, for when it is restored."""
+    if row is not None:
+        _set_source(row, source)
+    return Result(index, definition.tool_name, definition.version, "unchanged")
 
 
 def _take_again(
-    journal: Journal, row: ToolVersion, index: int, item: Item, definition: Definition, *, overwrite: bool
+    journal: Journal,
+    entry: _Known,
+    row: ToolVersion,
+    index: int,
+    item: Item,
+    definition: Definition,
+    *,
+    overwrite: bool,
 ) -> Result:
     definition = tools.with_set_enabled(row, definition, from_file=item.source is not None)
     before, after = row.definition, definitions.to_document(definition)
-    if row.retired_at is None and is_same(before, after) and _is_from(row, item.source):
+    says_the_same, is_retired = is_same(before, after), row.retired_at is not None
+    if says_the_same and not is_retired and _is_from(row, item.source):
         return Result(index, row.tool_name, row.version, "unchanged")
-    if not overwrite:
-        return _failed(
-            index, item, definition, "is there already and differs: import with overwrite to replace it"
-        )
-    if row.retired_at is not None:
-        row.retired_at = None
-        journal.record(row, "restored", None, before)
+    if not overwrite and not (says_the_same and is_retired):
+        return _failed(index, definition, _finding(item, _differs(definition, is_retired=is_retired)))
+    if is_retired:
+        try:
+            tools.bring_back(journal, row, entry.versions)
+        except AlreadyExists as error:
+            return _failed(index, definition, _finding(item, str(error)))
     if not tools.overwrite(journal, row, before, definition) and not _is_from(row, item.source):
         journal.record(row, "updated", before, after)
     _set_source(row, item.source)
     return Result(index, row.tool_name, row.version, "updated")
+
+
+def _differs(definition: Definition, *, is_retired: bool) -> str:
+    what = f'"{definition.tool_name}" {definition.version}'
+    if is_retired:
+        return f"{what} is retired and differs: import with overwrite to restore and replace it"
+    return f"{what} is there already and differs: import with overwrite to replace it"
 
 
 def _is_from(row: ToolVersion, source: Source | None) -> bool:
@@ -163,9 +189,11 @@ def _is_from(row: ToolVersion, source: Source | None) -> bool:
     return source is None or (row.source_path, row.source_sha256) == (source.path, source.sha256)
 
 
-def _failed(index: int, item: Item, definition: Definition, message: str) -> Result:
-    said = f'"{definition.tool_name}" {definition.version} {message}'
-    finding = Finding(("tool_name",), said, item.file, item.line)
+def _finding(item: Item, message: str) -> Finding:
+    return Finding(("tool_name",), message, item.file, item.line)
+
+
+def _failed(index: int, definition: Definition, finding: Finding) -> Result:
     return Result(index, definition.tool_name, definition.version, "failed", (finding,))
 
 

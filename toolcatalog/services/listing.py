@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, and_, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Text, and_, any_, func, select, tuple_
 from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.orm import InstrumentedAttribute
 
 from toolcatalog.core.filters import Filters
 from toolcatalog.models import Capability, CatalogState, Change, ToolVersion
@@ -45,7 +46,7 @@ class Page:
 
 
 def conditions(given: Mapping[str, Any]) -> list[ColumnElement[bool]]:
-    """Say in SQL what filters ask for, by their names; a value may be a bound parameter of that name.
+    """Say in SQL what filters ask for, by their names; a value may be a bound parameter of an array.
 
     All tools that are not retired pass where nothing is given.
     """
@@ -53,26 +54,36 @@ def conditions(given: Mapping[str, Any]) -> list[ColumnElement[bool]]:
     if "version" in given:
         wanted = [ToolVersion.retired_at.is_(None), ToolVersion.version == given["version"]]
     wanted += [column == given[name] for name, column in _COLUMNS.items() if name in given]
+    wanted += [_is_any_of(column, given[name]) for name, column in _OF_SEVERAL.items() if name in given]
     if "capability" in given:
-        wanted.append(ToolVersion.id.in_(_having(given["capability"])))
+        having = select(Capability.tool_version_id)
+        having = having.where(_is_any_of(Capability.capability_name, given["capability"]))
+        wanted.append(ToolVersion.id.in_(having))
     if "tag" in given:
-        wanted.append(ToolVersion.tags.contains(array([given["tag"]], type_=Text)))
+        wanted.append(ToolVersion.tags.overlap(_array(given["tag"])))
     if "updated_since" in given:
         wanted.append(ToolVersion.updated_at >= given["updated_since"])
     return wanted
 
 
-_COLUMNS = {
+_COLUMNS = {"enabled": ToolVersion.enabled, "name": ToolVersion.tool_name}
+_OF_SEVERAL: dict[str, InstrumentedAttribute[Any]] = {
     "platform": ToolVersion.platform,
     "category": ToolVersion.category,
     "status": ToolVersion.status,
-    "enabled": ToolVersion.enabled,
-    "name": ToolVersion.tool_name,
 }
 
 
-def _having(capability: Any) -> Select[int]:
-    return select(Capability.tool_version_id).where(Capability.capability_name == capability)
+def _is_any_of(column: InstrumentedAttribute[Any], values: Any) -> Any:
+    """Compare with one value as such: only then an index gives the rows in the order of its next column."""
+    if isinstance(values, list) and len(values) == 1:
+        (value,) = values
+        return column == value
+    return column == any_(_array(values))
+
+
+def _array(values: Any) -> Any:
+    return array(values, type_=Text) if isinstance(values, list) else values
 
 
 def page(connection: Connection, filters: Filters, *, sort: str, after: Position | None, limit: int) -> Page:

@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, REAL, REGCONFIG
 
 from toolcatalog.core import search_text
-from toolcatalog.core.filters import Filters
+from toolcatalog.core.filters import OF_SEVERAL_VALUES, Filters
 from toolcatalog.models import CatalogState, SearchWord, ToolVersion
 from toolcatalog.services import listing, rows
 from toolcatalog.services.changes import current_revision
@@ -51,6 +51,8 @@ _RANK_WEIGHTS = cast([0.1, 0.4, 0.7, 1.0], ARRAY(REAL))
 _ENGLISH = cast("english", REGCONFIG)
 # Above any rank that words can add up to: who types a tool's name wants that tool.
 _EXACT_NAME = 100.0
+# What else is left of a tool's score when it is disabled, or its status is not active: it comes last.
+_NOT_USABLE = 0.001
 # How rare a word counts that stands in no statistics: about one tool in 10,000.
 _RAREST = 1e-4
 # What more tools than this have tells them apart no longer: beside other words it only ranks.
@@ -91,6 +93,43 @@ class _Term:
     worth: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a question is answered by: words with what they are worth, the rarest first.
+
+    Of the first `single` a tool needs one, of the next `paired` two. A cursor carries it: another worker,
+    whose statistics differ, then cuts the next page from the same order.
+    """
+
+    words: list[tuple[str, float]]
+    single: int
+    paired: int
+
+    def packed(self) -> list[Any]:
+        """Write it as JSON can hold it; `read_plan` reads it."""
+        return [self.single, self.paired, *self.words]
+
+
+def read_plan(packed: Any) -> _Plan:
+    """Read a plan from a cursor, which a client may have made up.
+
+    Raises:
+        ValueError: when it is none.
+        TypeError: likewise.
+    """
+    single, paired, *words = packed
+    counts = (single, paired)
+    if any(type(count) is not int or count < 0 for count in counts):
+        raise TypeError
+    if sum(counts) > len(words) or len(words) > MAX_WORDS:
+        raise ValueError
+    if not all(
+        isinstance(word, str) and isinstance(worth, float) and 0 < worth < 100 for word, worth in words
+    ):
+        raise ValueError
+    return _Plan([(word, worth) for word, worth in words], single, paired)
+
+
 def search(
     connection: Connection,
     statistics: WordStatistics,
@@ -102,13 +141,11 @@ def search(
     limit: int,
 ) -> Results:
     """Find tools by the words of a question, by a part of their name, or by both; by neither, list all."""
-    terms = _terms(connection, statistics, list(dict.fromkeys(search_text.split(question)))[:MAX_WORDS])
-    by_rarity = sorted(terms, key=lambda term: term.share)
-    single, paired = _narrow([term.share for term in by_rarity], statistics.tools)
+    plan = _plan(connection, statistics, question) if after is None else after[2]
     shape = _Shape(
-        words=len(terms),
-        single=single,
-        paired=paired,
+        words=len(plan.words),
+        single=plan.single,
+        paired=plan.paired,
         has_question=bool(question.strip()),
         has_part=part_of_name is not None,
         has_after=after is not None,
@@ -118,15 +155,23 @@ def search(
     if part_of_name is not None:
         values |= {"part": part_of_name, "pattern": _pattern(part_of_name)}
     if after is not None:
-        values["after_score"], values["after_name"] = after
-    for place, term in enumerate(by_rarity):
-        values |= {f"word_{place}": term.word, f"worth_{place}": term.worth}
+        values["after_score"], values["after_name"], _ = after
+    for place, (word, worth) in enumerate(plan.words):
+        values |= {f"word_{place}": word, f"worth_{place}": worth}
     found = connection.execute(_statement(shape), values).all()
     if not found:
         return Results([], 0, current_revision(connection), None)
-    hits = [Hit(row, row.score, _matches(row, terms, part_of_name)) for row in found[:limit]]
-    following = (hits[-1].score, hits[-1].row.tool_name) if len(found) > limit else None
+    hits = [Hit(row, row.score, _matches(row, plan, part_of_name)) for row in found[:limit]]
+    following = (hits[-1].score, hits[-1].row.tool_name, plan.packed()) if len(found) > limit else None
     return Results(hits, found[0].total, found[0].catalog_revision, following)
+
+
+def _plan(connection: Connection, statistics: WordStatistics, question: str) -> _Plan:
+    words = list(dict.fromkeys(search_text.split(question)))[:MAX_WORDS]
+    terms = _terms(connection, statistics, words)[:MAX_WORDS]
+    by_rarity = sorted(terms, key=lambda term: term.share)
+    single, paired = _narrow([term.share for term in by_rarity], statistics.tools)
+    return _Plan([(term.word, round(term.worth, 3)) for term in by_rarity], min(single, len(terms)), paired)
 
 
 def _terms(connection: Connection, statistics: WordStatistics, words: Sequence[str]) -> list[_Term]:
@@ -227,7 +272,7 @@ def _statement(shape: _Shape) -> Select[Any]:
 
 def _scored(shape: _Shape) -> Select[Any]:
     """Select id, name and score of every tool that answers."""
-    wanted = listing.conditions({name: bindparam(name) for name in shape.filters})
+    wanted = listing.conditions({name: _filter(name) for name in shape.filters})
     asked = _asked(shape.words)
     scores: list[ColumnElement[Any]] = [
         _number(f"worth_{place}") * func.ts_rank(_RANK_WEIGHTS, _SEARCH, _once(query))
@@ -240,13 +285,20 @@ def _scored(shape: _Shape) -> Select[Any]:
         pairs = (one.op("&&")(other) for one, other in combinations(paired, 2))
         answers = [_SEARCH.bool_op("@@")(_once(query)) for query in (*asked[: shape.single], *pairs)]
         wanted.append(or_(ToolVersion.tool_name == name, *answers))
-        scores.append(case((_is_name(name), cast(_EXACT_NAME, Float)), else_=cast(0, Float)))
     if shape.has_part:
         wanted.append(ToolVersion.tool_name.ilike(bindparam("pattern", type_=Text), escape="/"))
         scores.append(func.similarity(ToolVersion.tool_name, bindparam("part", type_=Text)))
-    score = cast(sum(scores, start=cast(0, Float)), Float)
+    is_usable = and_(ToolVersion.status == "active", ToolVersion.enabled)
+    score = sum(scores, start=cast(0, Float)) * _either(is_usable, 1.0, _NOT_USABLE)
+    if shape.has_question:
+        score += _either(_is_name(bindparam("question", type_=Text)), _EXACT_NAME, 0.0)
+    score = cast(score, Float)
     total = func.count().over().label("total")
     return select(ToolVersion.id, ToolVersion.tool_name, score.label("score"), total).where(*wanted)
+
+
+def _filter(name: str) -> ColumnElement[Any]:
+    return bindparam(name, type_=ARRAY(Text)) if name in OF_SEVERAL_VALUES else bindparam(name)
 
 
 def _asked(words: int) -> list[ColumnElement[Any]]:
@@ -269,6 +321,10 @@ def _number(name: str) -> ColumnElement[float]:
     return cast(bindparam(name, type_=Float), Float)
 
 
+def _either(condition: ColumnElement[bool], this: float, that: float) -> ColumnElement[float]:
+    return case((condition, cast(this, Float)), else_=cast(that, Float))
+
+
 def _is_name(question: ColumnElement[str]) -> ColumnElement[bool]:
     """Compare with the name, in any case. Most names differ in length already, which takes less to see."""
     plain = question.collate("C")  # of these, only A to Z have a case
@@ -276,8 +332,8 @@ def _is_name(question: ColumnElement[str]) -> ColumnElement[bool]:
     return and_(is_as_long, func.lower(ToolVersion.tool_name) == func.lower(plain))
 
 
-def _matches(row: Version, terms: list[_Term], part_of_name: str | None) -> list[dict[str, Any]]:
-    found = search_text.matches(row.definition, [term.word for term in terms])
+def _matches(row: Version, plan: _Plan, part_of_name: str | None) -> list[dict[str, Any]]:
+    found = search_text.matches(row.definition, [word for word, _ in plan.words])
     if part_of_name is not None:
         found.insert(0, {"field": "tool_name", "words": [part_of_name]})
     return found

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnExpressionArgument, Connection, Select, bindparam, delete, select
+from sqlalchemy import (
+    ColumnExpressionArgument,
+    Connection,
+    Select,
+    TextClause,
+    bindparam,
+    delete,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session, joinedload
 
 from toolcatalog.core import definition as definitions
@@ -17,9 +27,9 @@ from toolcatalog.core import versions
 from toolcatalog.core.definition import FIELD_NAMES, Definition, Document
 from toolcatalog.core.merge import is_same
 from toolcatalog.errors import AlreadyExists, Finding, InvalidDefinition, NotFound
-from toolcatalog.models import Capability, CatalogState, Tool, ToolVersion
+from toolcatalog.models import Capability, CatalogState, SourceFile, Tool, ToolVersion
 from toolcatalog.services import rows
-from toolcatalog.services.changes import Journal
+from toolcatalog.services.changes import FILE, Journal
 from toolcatalog.services.rows import Version
 
 # Raises when the version that is about to be changed is not the one that the caller means.
@@ -130,18 +140,56 @@ def get_identity(connection: Connection, reference: Reference) -> Identity:
     return tool
 
 
-def _find(connection: Connection, reference: Reference, *, locked: bool = False) -> Identity | None:
-    """Find a tool's identity; `locked`, raises ConcurrentChange when another transaction holds it."""
+def _find(connection: Connection, reference: Reference) -> Identity | None:
     values = reference.values()
-    found = connection.execute(_identity(*values, locked=locked), values).one_or_none()
+    found = connection.execute(_identity(*values), values).one_or_none()
     return None if found is None else Identity(*found)
 
 
 @cache
-def _identity(column: str, *, locked: bool) -> Select[int, str]:
-    wanted = {"id": Tool.id, "name": Tool.tool_name}[column] == bindparam(column)
-    query = select(Tool.id, Tool.tool_name).where(wanted).execution_options(prepared=True)
-    return query.with_for_update(nowait=True) if locked else query
+def _identity(parameter: str) -> Select[int, str]:
+    wanted = _COLUMNS[parameter] == bindparam(parameter)
+    return select(Tool.id, Tool.tool_name).where(wanted).execution_options(prepared=True)
+
+
+_COLUMNS = {"id": Tool.id, "name": Tool.tool_name}
+
+
+def _find_locked(session: Session, reference: Reference) -> Identity | None:
+    """Lock a tool until the transaction ends, and return its identity; None if there is no such tool.
+
+    Raises:
+        ConcurrentChange: when another transaction holds it for longer than a change takes.
+    """
+    values = reference.values()
+    found = session.execute(_locked(*values), values).one()
+    return None if found.id is None else Identity(found.id, found.tool_name)
+
+
+# Of a single change, which takes some milliseconds, also several in a row are over by then. Who waits has a
+# thread and a connection meanwhile.
+_LOCK_WAIT_MS = 1_000
+
+
+@cache
+def _locked(parameter: str) -> TextClause:
+    """Lock a tool, with a limit of its own to the wait, in one statement instead of three.
+
+    The row is locked by what is above the join, so the limit is set before. Afterwards there is none: the
+    catalog's row, which all writers lock, is worth waiting for.
+    """
+    return text(
+        f"""
+        WITH waiting AS MATERIALIZED (
+            SELECT set_config('lock_timeout', '{_LOCK_WAIT_MS}', true)
+        ), locked AS MATERIALIZED (
+            SELECT tools.id, tools.tool_name FROM waiting, tools
+            WHERE tools.{_COLUMNS[parameter].name} = :{parameter} FOR UPDATE OF tools
+        )
+        SELECT locked.id, locked.tool_name, set_config('lock_timeout', '0', true)
+        FROM (VALUES (1)) AS always LEFT JOIN locked ON true
+        """  # noqa: S608 - put together from names of columns
+    ).execution_options(prepared=True)
 
 
 def list_versions(connection: Connection, reference: Reference) -> list[Version]:
@@ -164,9 +212,9 @@ def lock(session: Session, reference: Reference) -> list[ToolVersion]:
 
     Raises:
         NotFound: when there is no such tool.
-        ConcurrentChange: at once, when another transaction holds it.
+        ConcurrentChange: when another transaction holds it for long.
     """
-    tool = _find(session.connection(), reference, locked=True)
+    tool = _find_locked(session, reference)
     if tool is None:
         raise NotFound(f"There is no {reference}.")
     return list(session.scalars(_OF_TOOL, {"tool_id": tool.id}))
@@ -184,29 +232,52 @@ def create(journal: Journal, definition: Definition) -> ToolVersion:
     """Add a tool, or a version of one that is there; the newest version becomes the latest.
 
     Raises:
-        AlreadyExists: when the tool has that version, live or retired.
-        ConcurrentChange: when somebody else adds the same tool at this moment.
+        AlreadyExists: when the tool has that version, live or retired, or has it live in another spelling.
+        ConcurrentChange: when somebody else adds the same tool at this moment, or changes it for long.
     """
     session = journal.session
     reference = Reference(name=definition.tool_name)
-    tool = _find(session.connection(), reference, locked=True)
+    tool = _find_locked(session, reference)
     if tool is None:
         added = Tool(tool_name=definition.tool_name)
         session.add(added)
         session.flush()
         return add_version(journal, Identity(added.id, added.tool_name), [], definition)
     known = list(session.scalars(select(ToolVersion).where(ToolVersion.tool_id == tool.id)))
-    for row in known:
-        if row.version == definition.version:
-            raise _exists(row)
+    _check_is_new(known, definition.version)
     return add_version(journal, tool, known, definition)
 
 
-def _exists(row: ToolVersion) -> AlreadyExists:
+AnyVersion = TypeVar("AnyVersion", bound=Version)
+
+
+def find_in_the_way(known: Collection[AnyVersion], version: str) -> AnyVersion | None:
+    """Find which of a tool's versions keeps it from being given another: that one, or its release, if live.
+
+    One that is spelled alike comes before one that is not.
+    """
+    live = (row for row in known if row.retired_at is None)
+    same_release = (row for row in live if versions.is_same_release(row.version, version))
+    return next((row for row in known if row.version == version), None) or next(same_release, None)
+
+
+def _check_is_new(known: list[ToolVersion], version: str) -> None:
+    row = find_in_the_way(known, version)
+    if row is not None:
+        raise AlreadyExists(in_the_way(row, version))
+
+
+def in_the_way(row: Version, version: str) -> str:
+    """Say why a tool cannot be given a version, and what to do; `row` is the one that is in the way."""
     what = f'The tool "{row.tool_name}" has a version "{row.version}"'
+    if row.version != version:
+        return (
+            f'{what}, and "{version}" is the same release, spelled otherwise: '
+            f'write it as "{row.version}", or choose a version that is newer.'
+        )
     if row.retired_at is not None:
-        return AlreadyExists(f"{what}, which is retired: restore it, or choose another version.")
-    return AlreadyExists(f"{what}: change that one, or choose another version.")
+        return f"{what}, which is retired: restore it, or choose another version."
+    return f"{what}: change that one, or choose another version."
 
 
 def add_version(
@@ -217,6 +288,7 @@ def add_version(
         tool_id=tool.id,
         tool_name=tool.name,
         version=definition.version,
+        version_key=versions.key(definition.version),
         source_kind="api",
         is_latest=False,
         created_by=journal.actor.name,
@@ -250,25 +322,27 @@ def replace(
     version: str | None,
     change: Callable[[Document], Document],
     precondition: Precondition | None = None,
+    *,
+    stored: bool = False,
 ) -> ToolVersion:
     """Change a live version of a tool; a changed `version` field makes a new version and keeps the old.
 
     `change` is given the version's document and returns what it is to become. A change that changes
-    nothing is no change.
+    nothing is no change. `stored` says that the rest may stay as it was allowed when it was written.
 
     Raises:
         NotFound: when there is no such live version.
         InvalidDefinition: when the result is not a definition, or has another name.
-        AlreadyExists: when the new version is there already.
+        AlreadyExists: when the new version is there already, maybe in another spelling.
     """
     known = lock(journal.session, reference)
     row = _live(known, reference, version)
     if precondition is not None:
         precondition(row)
     before = row.definition
-    definition = definitions.from_document(change(before))
+    definition = definitions.from_document(change(before), stored=stored)
     if definition.tool_name != row.tool_name:
-        raise InvalidDefinition("A tool keeps its name.", [rename_finding(row)])
+        raise InvalidDefinition("A tool keeps its name.", [_rename_finding(row)])
     if definition.version != row.version:
         return _derive(journal, known, row, definition)
     with_set_enabled(row, definition, from_file=False)
@@ -290,7 +364,32 @@ def with_set_enabled(row: ToolVersion, definition: Definition, *, from_file: boo
     return dataclasses.replace(definition, enabled=row.enabled) if row.enabled_is_set else definition
 
 
-def rename_finding(row: Version) -> Finding:
+def stays_retired(row: ToolVersion | None, known: list[ToolVersion]) -> bool:
+    """Tell whether files leave alone what they say of a version: `row`, or one that a tool does not have yet.
+
+    What somebody retired stays so until it is restored; what only its file left out is not meant to stay.
+    """
+    if row is None and any(other.retired_at is None for other in known):
+        return False
+    retired = row or next((other for other in known if other.is_latest), None)
+    return retired is not None and retired.retired_at is not None and retired.change.actor != FILE
+
+
+def find_conflicts(connection: Connection, row: Version, definition: Definition) -> list[Finding]:
+    """Find why a version that is a definition by itself cannot be changed to it."""
+    if definition.tool_name != row.tool_name:
+        return [_rename_finding(row)]
+    if definition.version == row.version:
+        return []
+    known = connection.execute(select(*_NAMED).where(ToolVersion.tool_id == row.tool_id)).all()
+    other = find_in_the_way(known, definition.version)
+    return [] if other is None else [Finding(("version",), in_the_way(other, definition.version))]
+
+
+_NAMED: tuple[Any, ...] = (ToolVersion.tool_name, ToolVersion.version, ToolVersion.retired_at)
+
+
+def _rename_finding(row: Version) -> Finding:
     """Say that a change cannot give a tool another name."""
     return Finding(
         ("tool_name",), f'is "{row.tool_name}" and stays so: create another tool, and retire this one'
@@ -300,9 +399,7 @@ def rename_finding(row: Version) -> Finding:
 def _derive(
     journal: Journal, known: list[ToolVersion], row: ToolVersion, definition: Definition
 ) -> ToolVersion:
-    for other in known:
-        if other.version == definition.version:
-            raise _exists(other)
+    _check_is_new(known, definition.version)
     return add_version(journal, Identity(row.tool_id, row.tool_name), known, definition)
 
 
@@ -389,18 +486,52 @@ def restore(journal: Journal, reference: Reference, version: str | None) -> Tool
 
     Raises:
         NotFound: when there is no such version.
+        AlreadyExists: when another version, which is the same release, has taken its place.
     """
     known = lock(journal.session, reference)
     coming = _to_restore(known, reference, version)
-    for row in coming:
-        row.retired_at = None
-        journal.record(row, "restored", None, row.definition)
     others = [row for row in known if row not in coming]
+    for row in coming:
+        revive(journal, row, others)
     newest = _newest(coming) if coming else None
     if newest is not None and not any(row.is_latest for row in coming) and _becomes_latest(newest, others):
         _make_latest(journal.session, newest, known)
     journal.session.flush()
     return _live(known, reference, version)
+
+
+def revive(journal: Journal, row: ToolVersion, others: Iterable[ToolVersion]) -> None:
+    """Make a retired version of a locked tool live again, as it was. Which is the latest is not said here.
+
+    What its file says now, which was not taken in meanwhile, is taken in at the next look at the folder.
+
+    Raises:
+        AlreadyExists: when one of the others is live and the same release, spelled otherwise.
+    """
+    rival = find_in_the_way([other for other in others if other.retired_at is None], row.version)
+    if rival is not None:
+        raise AlreadyExists(
+            f'Version "{row.version}" of the tool "{row.tool_name}" is the same release as '
+            f'"{rival.version}", which has taken its place: retire that one first.'
+        )
+    row.retired_at = None
+    journal.record(row, "restored", None, row.definition)
+    if row.source_kind == "file" and journal.actor.name != FILE:
+        journal.session.execute(
+            update(SourceFile).where(SourceFile.path == row.source_path).values(sha256=_UNREAD)
+        )
+
+
+# Stands for the hash of a file that is to be read again.
+_UNREAD = ""
+
+
+def bring_back(journal: Journal, row: ToolVersion, known: list[ToolVersion]) -> None:
+    """Make a retired version of a locked tool live again as `revive` does, and the latest if it is newer."""
+    others = [other for other in known if other is not row]
+    revive(journal, row, others)
+    if not row.is_latest and _becomes_latest(row, others):
+        _make_latest(journal.session, row, known)
 
 
 def _to_restore(known: list[ToolVersion], reference: Reference, version: str | None) -> list[ToolVersion]:

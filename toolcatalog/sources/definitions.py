@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from toolcatalog.core import definition as definitions
-from toolcatalog.core import json_text
+from toolcatalog.core import json_text, versions
 from toolcatalog.core.definition import ADDED_FIELDS, Definition
 from toolcatalog.errors import Finding, Path
 from toolcatalog.sources.documents import DocumentError, read_documents
@@ -34,6 +34,44 @@ class Item:
     source: Source | None = None
     file: str | None = None
     line: int | None = None
+
+
+Release = tuple[str, str]
+
+
+def release_of(definition: Definition) -> Release:
+    """Return what a definition is of: all spellings of a version are the same release of a tool."""
+    return definition.tool_name, versions.key(definition.version)
+
+
+@dataclass(slots=True)
+class Releases:
+    """What a run of items defines, to find what stands there twice."""
+
+    _first: dict[Release, tuple[str, str]] = field(default_factory=dict)
+
+    def find_first(self, index: int, item: Item) -> Finding | None:
+        """Take note of an item; return a finding if one before it has its release. `index` is from 0."""
+        if item.definition is None:
+            return None
+        here = (item.definition.version, _place(index, item))
+        first = self._first.setdefault(release_of(item.definition), here)
+        return None if first is here else defined_already(item, *first)
+
+
+def _place(index: int, item: Item) -> str:
+    if item.line is None:
+        return item.file or f"item {index}"
+    return f"line {item.line}" if item.file is None else f"{item.file}:{item.line}"
+
+
+def defined_already(item: Item, version: str, place: str) -> Finding:
+    """Say of an item with a definition that its release stands elsewhere too, maybe spelled otherwise."""
+    assert item.definition is not None  # noqa: S101 - by the caller
+    said = f'"{item.definition.tool_name}" {item.definition.version}'
+    if version != item.definition.version:
+        said += f" is the same release as {version}, which"
+    return Finding(("tool_name",), f"{said} is defined in {place} already", item.file, item.line)
 
 
 def read_yaml(text: bytes, *, file: str | None = None, source: Source | None = None) -> Iterator[Item]:
