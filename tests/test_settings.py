@@ -94,6 +94,7 @@ def test_settings_are_frozen() -> None:
         ("DB_MAX_OVERFLOW", "0", 0),
         ("DB_STATEMENT_TIMEOUT_MS", "3600000", 3_600_000),
         ("MAX_BODY_BYTES", "1000", 1_000),
+        ("MAX_IMPORT_BYTES", "1000000000", 1_000_000_000),
         *(("REQUIRE_IF_MATCH", text, True) for text in ("true", "TRUE", "1", "on", "Yes")),
         *(("REQUIRE_IF_MATCH", text, False) for text in ("false", "False", "0", "OFF", "no")),
         *(("LOG_LEVEL", text, text) for text in ("DEBUG", "INFO", "WARNING", "ERROR")),

@@ -10,7 +10,7 @@ from flask import Flask
 
 import toolcatalog
 from toolcatalog import api, db, log
-from toolcatalog.api import access, browsers, context, measuring, warming
+from toolcatalog.api import access, bodies, browsers, context, measuring, warming
 from toolcatalog.api.catalog_gauges import CatalogGauges
 from toolcatalog.api.proxies import TrustedProxies
 from toolcatalog.api.shortcut import Shortcut
@@ -49,7 +49,9 @@ def create_app(settings: Settings) -> Flask:
     log.configure(settings.log_level, settings.log_format)
     app = Flask("toolcatalog", static_folder=None)
     app.url_map.merge_slashes = False  # a path that is not quite one of ours is none of ours
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes  # of what does not go through `bodies`
+    app.config[bodies.MAX_BODY] = settings.max_body_bytes
+    app.config[bodies.MAX_IMPORT] = settings.max_import_bytes
     log_all = settings.log_requests == "all"
     measuring.install(app, log_all=log_all)  # first: it begins to count the time before all others
     database = db.connect(
@@ -97,6 +99,7 @@ def create_app(settings: Settings) -> Flask:
             if settings.waiting_places
             else None,
             export_places=threading.BoundedSemaphore(max(1, settings.db_pool_size // 4)),
+            large_import_place=threading.BoundedSemaphore(1),
         ),
     )
     guard = access.Guard(keyring, auth=settings.auth, writes_per_minute=settings.max_writes_per_minute)

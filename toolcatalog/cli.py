@@ -30,7 +30,7 @@ from toolcatalog.reload import applying, files
 from toolcatalog.reload.files import Folder
 from toolcatalog.reload.time_limit import TimeLimit
 from toolcatalog.services import exports, imports, keys
-from toolcatalog.services.changes import Actor, Journal
+from toolcatalog.services.changes import CLI, Actor, Journal
 from toolcatalog.sources import definitions
 from toolcatalog.sources.definitions import Item
 from toolcatalog.sources.writing import yaml_texts
@@ -177,7 +177,10 @@ def keys_group() -> None:
     "--scope", type=click.Choice(SCOPES), default="read", show_default=True, help="Includes those before it."
 )
 def keys_add_command(name: str, scope: str) -> None:
-    """Make a key for NAME, and print it: it cannot be shown again."""
+    """Make a key for NAME, and print it: it cannot be shown again.
+
+    A name is given once, also when its key was revoked: in the audit trail it stands for one key.
+    """
     with serve.open_database(settings.load()) as (_, database), database.write() as session:
         key = keys.make(session, name, scope)
     click.echo(f"The key of {name}, scope {scope}; keep it, it is not shown again:", err=True)
@@ -236,7 +239,7 @@ def import_command(paths: tuple[Path, ...], *, overwrite: bool, partial: bool, d
     found, unreadable = _files(paths)
     size = sum(path.stat().st_size for path in found)
     with serve.open_database(settings.load()) as (_, database), database.write() as session:
-        journal = Journal(session, Actor("cli"))
+        journal = Journal(session, Actor(CLI))
         with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
             items = chain(unreadable, _with_progress(found, bar))
             results = list(imports.take_in(journal, items, overwrite=overwrite, partial=partial))

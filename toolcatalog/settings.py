@@ -144,6 +144,8 @@ class Settings:
     max_waiters: int = _setting(4, _integer(1, 256))
     max_header_bytes: int = _setting(8_190, _integer(1_024, 65_536))
     max_body_bytes: int = _setting(5_000_000, _integer(1_000, 1_000_000_000))
+    # As much as the reader of YAML takes: what an export gives goes back in.
+    max_import_bytes: int = _setting(67_108_864, _integer(1_000, 1_000_000_000))
     require_if_match: bool = _setting(False, _switch())  # noqa: FBT003 - the default value, not an argument
     log_level: str = _setting("INFO", _choice("DEBUG", "INFO", "WARNING", "ERROR"))
     log_format: str = _setting("console", _choice("console", "json"))

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from tests.cluster import eventually
 from tests.conftest import tool
 from toolcatalog import log, metrics, settings
 from toolcatalog.api import context
 from toolcatalog.app import create_app
+from toolcatalog.errors import AlreadyExists
 from toolcatalog.services import keys
 from toolcatalog.services.changes import drop_caches
 
@@ -312,3 +315,24 @@ def test_without_keys_only_this_machine_is_served(address: str, auth: str, is_re
         f"AUTH='off' is not allowed: other machines can reach {address}: set AUTH=writes or AUTH=all, and "
         "make keys with `toolcatalog keys add`"
     )
+
+
+def test_a_name_is_given_to_one_of_two_who_ask_for_it_at_the_same_time(app: Flask) -> None:
+    database = context.of(app).database
+
+    def ask() -> None:
+        with database.write() as session:
+            keys.make(session, "ci", "read")
+
+    def is_waiting() -> bool:
+        with database.read() as connection:
+            return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as session:
+            keys.make(session, "ci", "read")
+            second = pool.submit(ask)
+            eventually(is_waiting)
+            keys.revoke(session, "ci")
+        with pytest.raises(AlreadyExists, match="there was a key ci"):
+            second.result()

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from tests.api.test_tools import TOOLS, made
 from tests.conftest import empty, tool
 from tests.test_queries import statements
-from toolcatalog.api import context
+from toolcatalog.api import context, exchange
 
 YAML = "application/yaml"
 
@@ -303,6 +303,24 @@ def test_more_tools_than_a_batch_are_exported(client: FlaskClient) -> None:
     assert sent(client, documents).status_code == 200
     assert len(client.get(f"{TOOLS}/export?format=json", buffered=True).json) == 450
     assert len(list(yaml.safe_load_all(client.get(f"{TOOLS}/export", buffered=True).data))) == 450
+
+
+def test_one_large_import_at_a_time_is_in_memory(
+    client: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "_PLACE_SECONDS", 0.01)
+    monkeypatch.setitem(app.config, "MAX_BODY_BYTES", 1_000)
+    large = tool("large", metadata={"notes": "x" * 1_000})
+    with context.of(app).large_import_place:
+        refused = sent(client, large)
+        assert (refused.status_code, refused.json["detail"]) == (
+            503, "Another large import is under way here already. Try again shortly.",
+        )  # fmt: skip
+        assert refused.headers["Retry-After"]
+        assert outcome(sent(client, {"tool_name": "small", "description": "x"})) == [("small", "created")]
+    for _ in range(2):  # the place is given back, also by one that fails
+        assert sent(client, [large, tool("bad", status="off")]).status_code == 422
+    assert outcome(sent(client, large)) == [("large", "created")]
 
 
 def test_the_json_schema_of_the_format_is_served(client: FlaskClient) -> None:

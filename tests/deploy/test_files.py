@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.deploy.supervised import certificate, nginx_main
-from toolcatalog.settings import PROJECT_ROOT
+from toolcatalog.settings import PROJECT_ROOT, Settings
 
 DEPLOY = PROJECT_ROOT / "deploy"
 UNIT = DEPLOY / "systemd" / "tool-catalog.service"
@@ -93,6 +93,13 @@ def test_nginx_takes_the_files(tmp_path: Path) -> None:
     assert "test is successful" in run(
         "nginx", "-t", "-e", "stderr", "-c", nginx_main(tmp_path, 18443, 18080)
     )
+
+
+def test_nginx_lets_through_what_the_service_takes() -> None:
+    text = (DEPLOY / "nginx" / "tool-catalog.conf").read_text()
+    sizes = [int(number) * 1024**2 for number in re.findall(r"client_max_body_size (\d+)m;", text)]
+    everywhere, of_an_import = sizes
+    assert Settings().max_body_bytes <= everywhere < of_an_import == Settings().max_import_bytes
 
 
 def test_bash_takes_the_scripts() -> None:

@@ -275,11 +275,27 @@ def test_a_key_needs_a_name_of_its_own(run: Run) -> None:
     assert run("keys", "add", "one")[0] == 0
     code, out, said = run("keys", "add", "one")
     assert (code, out) == (1, "")
-    assert said == "toolcatalog: There is a key one already. Revoke it, or choose another name.\n"
+    taken = "a key one, and in the audit trail a name stands for one key. Choose another name.\n"
+    assert said == f"toolcatalog: There is {taken}"
+    run("keys", "revoke", "one")
+    code, out, said = run("keys", "add", "one")
+    assert (code, out) == (1, "")
+    assert re.fullmatch(rf"toolcatalog: Until [-0-9]{{10}} there was {taken}", said), said
     code, _, said = run("keys", "add", "two words")
     assert (code, said) == (
         1, "toolcatalog: The name 'two words' of a key has to be 1 to 63 of A-Z a-z 0-9 . _ @ -\n",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["anonymous", "file", "cli", "File"])
+def test_no_key_bears_the_name_of_who_makes_changes_without_one(run: Run, name: str) -> None:
+    assert run("keys", "add", name) == (
+        1,
+        "",
+        f"toolcatalog: The name {name} is reserved: anonymous, file, cli are in the audit trail for changes "
+        "that are made without a key. Choose another name.\n",
+    )
+    assert run("keys", "list")[1] == ""
 
 
 def test_without_keys_only_this_machine_is_served(run: Run) -> None:

@@ -14,6 +14,7 @@ import requests
 
 from tests.conftest import tool
 from tests.service.conftest import Service
+from toolcatalog.sources.writing import yaml_texts
 
 TOOLS = "/api/v1/tools"
 JSON = {"Content-Type": "application/json"}
@@ -97,7 +98,39 @@ def test_ten_megabytes_are_refused(service: Service, session: requests.Session, 
     given: Any = iter([body[:5_000_000], body[5_000_000:]]) if chunked else body
     problem = answered(service, session, given)
     assert (problem["status"], problem["code"]) == (413, "request_entity_too_large"), problem
+    has = "more than 5,000,000" if chunked else f"{len(body):,}"
+    assert problem["detail"] == (
+        f"The body has {has} bytes; at most 5,000,000 are allowed here, by the setting MAX_BODY_BYTES. "
+        "Send less at a time, or have the setting raised."
+    )
     assert requests.get(f"{service.url}/health", timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_export_that_is_larger_than_other_bodies_may_be_goes_back_in(
+    service: Service, session: requests.Session, *, chunked: bool
+) -> None:
+    documents = (tool(f"large {number}", metadata={"notes": "x" * 500_000}) for number in range(12))
+    body = "".join(yaml_texts(documents)).encode()
+    given: Any = iter([body[:5_000_000], body[5_000_000:]]) if chunked else body
+    url, headers = f"{service.url}{TOOLS}/import?dry_run=true", {"Content-Type": "application/yaml"}
+    response = session.post(url, data=given, headers=headers, timeout=60)
+    assert (response.status_code, response.json()["created"]) == (200, 12), response.text[:300]
+
+
+def test_what_an_import_may_have_is_said_before_it_is_sent(service: Service) -> None:
+    connection = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=20)
+    connection.putrequest("POST", f"{TOOLS}/import")
+    connection.putheader("Content-Type", "application/yaml")
+    connection.putheader("Content-Length", "67108865")
+    connection.endheaders()
+    response = connection.getresponse()
+    assert (response.status, json.loads(response.read())["detail"]) == (
+        413,
+        "The body has 67,108,865 bytes; at most 67,108,864 are allowed here, by the setting "
+        "MAX_IMPORT_BYTES. Send less at a time, or have the setting raised.",
+    )
+    connection.close()
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,11 @@ from toolcatalog.api.operations import OPEN, SCOPES
 from toolcatalog.errors import DatabaseUnavailable
 from toolcatalog.models.keys import SCOPES as KEY_SCOPES
 from toolcatalog.services import keys
+from toolcatalog.services.changes import ANONYMOUS
 from toolcatalog.services.keys import Key, Keys
 
 log = logging.getLogger(__name__)
 
-ANONYMOUS = "anonymous"
 # What a browser has to load before anybody can enter a key; it says nothing about this catalog.
 _OPEN_ENDPOINTS = frozenset({"start", "api-docs.openapi_json", "swagger_ui.show"})
 _READING_METHODS = ("GET", "HEAD", "OPTIONS")

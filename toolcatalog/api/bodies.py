@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flask import request
+from flask import current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from toolcatalog.core import json_text
@@ -14,6 +14,8 @@ from toolcatalog.errors import Finding, InvalidDefinition, InvalidDocument
 from toolcatalog.sources import definitions
 from toolcatalog.sources.definitions import Item
 
+# The settings that bound a body: of an import, and of all else.
+MAX_BODY, MAX_IMPORT = "MAX_BODY_BYTES", "MAX_IMPORT_BYTES"
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
 
 
@@ -47,15 +49,18 @@ def json_object() -> Document:
 
 def optional_json_object() -> Document:
     """Return the body as `json_object` does; an empty map for no body, also of a chunked request."""
-    return json_object() if request.get_data() else {}
+    return json_object() if _bytes(keep=True) else {}
 
 
-def items() -> Iterator[Item]:
-    """Return the definitions in a JSON or YAML body, one or many; none of an empty YAML stream or array."""
+def items(limit: str = MAX_BODY) -> Iterator[Item]:
+    """Return the definitions in a JSON or YAML body, one or many; none of an empty YAML stream or array.
+
+    `limit` names the setting that bounds the body.
+    """
     if request.is_json:
-        return definitions.read_json(_data())
+        return definitions.read_json(_data(limit))
     if request.mimetype in YAML_TYPES:
-        return definitions.read_yaml(_bytes())
+        return definitions.read_yaml(_bytes(limit))
     raise UnsupportedMediaType(
         "Send the body as JSON or YAML, with the header Content-Type: application/json or application/yaml."
     )
@@ -75,22 +80,41 @@ def one_item() -> Item:
     return found[0]
 
 
-def _data() -> bytes:
-    data = _bytes()
+def _data(limit: str = MAX_BODY) -> bytes:
+    data = _bytes(limit)
     if not data.strip():
         raise InvalidDocument("The body is empty.")
     return data
 
 
-def _bytes() -> bytes:
+def _bytes(limit: str = MAX_BODY, *, keep: bool = False) -> bytes:
+    """Return the body as it was sent; `keep` it in memory only where it is read again."""
     coding = request.headers.get("Content-Encoding", "identity")
     if coding.strip().lower() != "identity":
         raise EncodedBody(f"The body is encoded as {coding}. Send it as it is, without Content-Encoding.")
-    data = request.get_data(cache=False)
-    if request.content_length is None and len(data) >= (request.max_content_length or len(data) + 1):
-        # Of a chunked body, werkzeug gives what fits and says nothing; half an import is none.
-        raise RequestEntityTooLarge
+    allowed, size = current_app.config[limit], request.content_length
+    if size is not None and size > allowed:
+        raise _too_large(limit, allowed, size)
+    # Of a chunked body, werkzeug gives what fits and says nothing: a byte more than is allowed tells.
+    request.max_content_length = allowed + 1
+    data = request.get_data(cache=keep)
+    if len(data) > allowed:
+        raise _too_large(limit, allowed, size)
     return data
+
+
+def is_large() -> bool:
+    """Tell whether the body may have more bytes than only that of an import may have."""
+    size = request.content_length
+    return size is None or size > current_app.config[MAX_BODY]
+
+
+def _too_large(limit: str, allowed: int, size: int | None) -> RequestEntityTooLarge:
+    has = f"more than {allowed:,}" if size is None else f"{size:,}"
+    return RequestEntityTooLarge(
+        f"The body has {has} bytes; at most {allowed:,} are allowed here, by the setting {limit}. "
+        "Send less at a time, or have the setting raised."
+    )
 
 
 def required_text(body: Document, name: str) -> str:

@@ -46,6 +46,7 @@ class Context:
     # None where no thread can be spared for it.
     waiting_places: threading.Semaphore | None
     export_places: threading.Semaphore
+    large_import_place: threading.Semaphore
 
 
 def install(app: Flask, context: Context) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from flask import Response, request
@@ -36,6 +36,8 @@ blueprint = Blueprint(
 
 _ONE_OR_MANY = {"anyOf": [ref("ToolDefinition"), listed(ref("ToolDefinition"))]}
 _YAML = "application/yaml"
+# Shorter than what the worker gives a client that sends nothing.
+_PLACE_SECONDS = 5.0
 
 
 @operation(
@@ -98,19 +100,35 @@ def import_tools(query: Query) -> Response:
     import of nothing is good, and does nothing. The body may be YAML too, with a document for each
     definition.
     """
-    items = bodies.items()
-    with changing() as journal:
-        results = list(
-            imports.take_in(
-                journal,
-                items,
-                overwrite=query["overwrite"],
-                partial=query["partial_"],
+    with _import_place():
+        items = bodies.items(bodies.MAX_IMPORT)
+        with changing() as journal:
+            results = list(
+                imports.take_in(
+                    journal,
+                    items,
+                    overwrite=query["overwrite"],
+                    partial=query["partial_"],
+                )
             )
-        )
-        if query["dry_run"]:
-            journal.discard()
+            if query["dry_run"]:
+                journal.discard()
     return answer(_import_answer(results, dry_run=query["dry_run"]))
+
+
+@contextmanager
+def _import_place() -> Iterator[None]:
+    """Let one large import at a time into memory, where it takes up to eight times its size."""
+    if not bodies.is_large():
+        yield
+        return
+    place = current().large_import_place
+    if not place.acquire(timeout=_PLACE_SECONDS):
+        raise DatabaseBusy("Another large import is under way here already. Try again shortly.")
+    try:
+        yield
+    finally:
+        place.release()
 
 
 def _import_answer(results: list[Result], *, dry_run: bool) -> dict[str, Any]:

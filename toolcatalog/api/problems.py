@@ -9,7 +9,7 @@ from typing import Any
 
 from flask import Response, g
 from flask_smorest import Api
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from toolcatalog import errors
 from toolcatalog.api.answers import answer
@@ -114,8 +114,6 @@ def flattened(messages: Any, path: errors.Path = ()) -> Iterator[Finding]:
 
 
 def _sentence(error: HTTPException) -> str:
-    if isinstance(error, RequestEntityTooLarge):
-        return "The body is larger than MAX_BODY_BYTES allows. Send less at a time, or have the limit raised."
     if error.code == HTTPStatus.NOT_FOUND:
         return f"There is nothing at this path; {DOCS} lists what there is."
     if error.code == HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -23,7 +23,7 @@ from toolcatalog.errors import Finding, FolderHangs
 from toolcatalog.models import Reload, SourceFile, ToolVersion
 from toolcatalog.reload.files import Folder
 from toolcatalog.services import imports, reloads, tools
-from toolcatalog.services.changes import Actor, Journal
+from toolcatalog.services.changes import FILE, Actor, Journal
 from toolcatalog.services.tools import Reference
 from toolcatalog.sources.definitions import Item, Release, defined_already, release_of
 
@@ -84,7 +84,7 @@ def apply(
             taken_in = session.execute(select(SourceFile.path, SourceFile.sha256))
             known = {path: sha256 for path, sha256 in taken_in}  # noqa: C416 - dict() of rows has no types
             run = _Run(session, folder, present, known, findings, only)
-            journal = Journal(session, Actor(tools.FILE_ACTOR, request_id))
+            journal = Journal(session, Actor(FILE, request_id))
             outcome.counts = _apply(run, journal, on_file, accept_removals=accept_removals)
             journal.close()
             outcome.revision = journal.revision or None

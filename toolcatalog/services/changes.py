@@ -27,6 +27,10 @@ _CHANGES, _CAPABILITIES = "toolcatalog.changes", "toolcatalog.capabilities"
 _MAX_NEWS = 100
 
 
+# Who makes a change without an API key. No key may bear such a name: the audit trail would mix them up.
+ANONYMOUS, FILE, CLI = OWN_ACTORS = ("anonymous", "file", "cli")
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who makes a change, and by which request."""

@@ -12,14 +12,13 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, func, select, text, update
 from sqlalchemy.orm import Session
 
 from toolcatalog.errors import AlreadyExists, InvalidQuery, NotFound
 from toolcatalog.models import ApiKey
 from toolcatalog.models.keys import SCOPES
-from toolcatalog.services.changes import drop_caches
+from toolcatalog.services.changes import OWN_ACTORS, drop_caches
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,62}")
 _KEY = re.compile(r"tc_([0-9a-f]{8})_[0-9a-f]{64}")
@@ -47,19 +46,37 @@ def make(session: Session, name: str, scope: str) -> str:
 
     Raises:
         InvalidQuery: when the name could not stand in a log line or an audit trail as it is.
-        AlreadyExists: when a living key bears the name.
+        AlreadyExists: when the name stands for another actor in the audit trail, also for a revoked key.
     """
     if not _NAME.fullmatch(name):
         raise InvalidQuery(f"The name {name[:80]!r} of a key has to be 1 to 63 of A-Z a-z 0-9 . _ @ -")
+    _check_is_new(session, name)
     identity = secrets.token_hex(4)
     key = f"tc_{identity}_{secrets.token_hex(32)}"
     session.add(ApiKey(id=identity, name=name, scope=scope, sha256=_sha256(key)))
-    try:
-        session.flush()
-    except IntegrityError as error:
-        raise AlreadyExists(f"There is a key {name} already. Revoke it, or choose another name.") from error
+    session.flush()
     _tell(session)
     return key
+
+
+def _check_is_new(session: Session, name: str) -> None:
+    """Refuse a name that the audit trail has for another actor; nobody else makes a key until the commit."""
+    if name.lower() in OWN_ACTORS:
+        raise AlreadyExists(
+            f"The name {name} is reserved: {', '.join(OWN_ACTORS)} are in the audit trail for changes "
+            "that are made without a key. Choose another name."
+        )
+    session.execute(text("LOCK TABLE api_keys IN SHARE ROW EXCLUSIVE MODE"))
+    # A living one first: databases of earlier releases have revoked ones of the same name.
+    found = (
+        select(ApiKey.revoked_at).where(ApiKey.name == name).order_by(ApiKey.revoked_at.desc().nulls_first())
+    )
+    row = session.execute(found.limit(1)).first()
+    if row is not None:
+        state = "There is" if row.revoked_at is None else f"Until {row.revoked_at:%Y-%m-%d} there was"
+        raise AlreadyExists(
+            f"{state} a key {name}, and in the audit trail a name stands for one key. Choose another name."
+        )
 
 
 def revoke(session: Session, name: str) -> None:

@@ -29,14 +29,12 @@ from toolcatalog.core.merge import is_same
 from toolcatalog.errors import AlreadyExists, Finding, InvalidDefinition, NotFound
 from toolcatalog.models import Capability, CatalogState, SourceFile, Tool, ToolVersion
 from toolcatalog.services import rows
-from toolcatalog.services.changes import Journal
+from toolcatalog.services.changes import FILE, Journal
 from toolcatalog.services.rows import Version
 
 # Raises when the version that is about to be changed is not the one that the caller means.
 Precondition = Callable[[ToolVersion], None]
 _MAX_ID = 2**63 - 1
-# In whose name the folder of definitions is taken in.
-FILE_ACTOR = "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,7 +372,7 @@ def stays_retired(row: ToolVersion | None, known: list[ToolVersion]) -> bool:
     if row is None and any(other.retired_at is None for other in known):
         return False
     retired = row or next((other for other in known if other.is_latest), None)
-    return retired is not None and retired.retired_at is not None and retired.change.actor != FILE_ACTOR
+    return retired is not None and retired.retired_at is not None and retired.change.actor != FILE
 
 
 def find_conflicts(connection: Connection, row: Version, definition: Definition) -> list[Finding]:
@@ -518,7 +516,7 @@ def revive(journal: Journal, row: ToolVersion, others: Iterable[ToolVersion]) ->
         )
     row.retired_at = None
     journal.record(row, "restored", None, row.definition)
-    if row.source_kind == "file" and journal.actor.name != FILE_ACTOR:
+    if row.source_kind == "file" and journal.actor.name != FILE:
         journal.session.execute(
             update(SourceFile).where(SourceFile.path == row.source_path).values(sha256=_UNREAD)
         )
