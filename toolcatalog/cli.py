@@ -237,11 +237,13 @@ def validate_command(paths: tuple[Path, ...], *, strict: bool) -> None:
 def import_command(paths: tuple[Path, ...], *, overwrite: bool, partial: bool, dry_run: bool) -> None:
     """Import definitions: all of them or, if one fails, none."""
     found, unreadable = _files(paths)
-    size = sum(path.stat().st_size for path in found)
+    sizes = [(path, _size(path)) for path in found]
     with serve.open_database(settings.load()) as (_, database), database.write() as session:
         journal = Journal(session, Actor(CLI))
-        with click.progressbar(length=size, label="Importing", file=sys.stderr) as bar:
-            items = chain(unreadable, _with_progress(found, bar))
+        with click.progressbar(
+            length=sum(size for _, size in sizes), label="Importing", file=sys.stderr
+        ) as bar:
+            items = chain(unreadable, _with_progress(sizes, bar))
             results = list(imports.take_in(journal, items, overwrite=overwrite, partial=partial))
         if dry_run:
             journal.discard()
@@ -306,7 +308,7 @@ def _read(path: Path) -> Iterator[Item]:
         return
     if path.suffix == ".json":
         try:
-            yield from definitions.read_json(data)
+            yield from definitions.read_json(data, file=str(path))
         except InvalidDocument as error:
             yield Item(None, (Finding((), str(error), str(path)),))
     else:
@@ -314,19 +316,28 @@ def _read(path: Path) -> Iterator[Item]:
 
 
 def _lint(items: Iterable[Item]) -> list[Finding]:
-    """Return what `core.lint` finds, each at the line where its definition begins."""
+    """Return what `core.lint` finds, each at the place of its definition."""
     places = {id(item.definition): item for item in items if item.definition is not None}
     definitions_ = [item.definition for item in places.values() if item.definition is not None]
     return [
-        replace(finding, file=places[id(definition)].file, line=places[id(definition)].line)
+        replace(finding, file=item.file, line=item.line, path=item.path + finding.path)
         for definition, finding in lint.strict(definitions_)
+        for item in (places[id(definition)],)
     ]
 
 
-def _with_progress(paths: list[Path], bar: Any) -> Iterator[Item]:
-    for path in paths:
+def _size(path: Path) -> int:
+    """Return the bytes of a file; 0 for one that is gone by now, which `_read` says."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _with_progress(sizes: list[tuple[Path, int]], bar: Any) -> Iterator[Item]:
+    for path, size in sizes:
         yield from _read(path)
-        bar.update(path.stat().st_size)
+        bar.update(size)
 
 
 def _print_findings(findings: Iterable[Finding], prefix: str = "") -> None:

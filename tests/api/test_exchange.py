@@ -106,16 +106,37 @@ def test_an_import_is_all_or_nothing(client: FlaskClient) -> None:
 
 def test_a_partial_import_writes_the_good_ones(client: FlaskClient) -> None:
     response = sent(client, [tool("good"), tool("bad", status="off"), 7], "?partial=true")
-    assert outcome(response) == [("good", "created"), (None, "failed"), (None, "failed")]
+    assert outcome(response) == [("good", "created"), ("bad", "failed"), (None, "failed")]
     assert response.json["results"][2]["errors"] == [{"path": "", "message": "has to be a map, not a number"}]
     assert [one["tool_name"] for one in client.get(TOOLS).json] == ["good"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", YAML])
+def test_a_failed_item_is_named_wherever_its_name_can_be_read(client: FlaskClient, content_type: str) -> None:
+    documents = [
+        tool("named", status="off", version="2.0"),
+        {"tool_name": "bare"},
+        {"tool_name": "of no version", "version": [], "description": "x"},
+        tool(7), tool("a/b"), {"description": "x"}, 7,
+    ]  # fmt: skip
+    text = json.dumps(documents)  # which is YAML too
+    response = client.post(f"{TOOLS}/import?partial=true", data=text, content_type=content_type)
+    assert [(one["tool_name"], one["version"], one["result"]) for one in response.json["results"]] == [
+        ("named", "2.0", "failed"),
+        ("bare", None, "failed"),
+        ("of no version", None, "failed"),
+        *[(None, "1.0", "failed")] * 2,
+        *[(None, None, "failed")] * 2,
+    ]
+    refused = client.post(f"{TOOLS}/import", data=text, content_type=content_type)
+    assert (refused.status_code, refused.json["errors"][0]["path"]) == (422, "0.status")
 
 
 def test_a_dry_run_tells_and_writes_nothing(client: FlaskClient) -> None:
     made(client)
     documents = [tool("new"), tool(description="other"), tool("bad", status="off")]
     response = sent(client, documents, "?dry_run=true&overwrite=true&partial=true")
-    assert outcome(response) == [("new", "created"), ("grep", "updated"), (None, "failed")]
+    assert outcome(response) == [("new", "created"), ("grep", "updated"), ("bad", "failed")]
     assert response.json["dry_run"] is True
     assert client.get("/api/v1/changes").json["revision"] == 1
     assert len(client.get(TOOLS).json) == 1

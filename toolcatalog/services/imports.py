@@ -22,7 +22,7 @@ from toolcatalog.models import Tool, ToolVersion
 from toolcatalog.services import tools
 from toolcatalog.services.changes import Journal
 from toolcatalog.services.tools import Identity
-from toolcatalog.sources.definitions import Item, Releases, Source
+from toolcatalog.sources.definitions import Item, Releases, Source, name_finding
 
 # Enough that the time goes into rows and not into round trips; some 2 MB of definitions.
 BATCH = 500
@@ -62,6 +62,7 @@ def take_in(
         ConcurrentChange: when another transaction holds one of the tools for long.
     """
     failed: list[Result] = []
+    is_invalid = False
     seen = Releases()
     for batch in _batches(enumerate(items), BATCH):
         known = _lock(journal.session, [item.definition.tool_name for _, item in batch if item.definition])
@@ -69,19 +70,24 @@ def take_in(
             result = _take_one(journal, known, seen, index, item, overwrite=overwrite)
             if result.result == "failed":
                 failed.append(result)
+                is_invalid = is_invalid or item.definition is None
             yield result
         journal.forget_rows()
     if failed and not partial:
-        raise _rejection(failed)
+        raise _rejection(failed, is_invalid=is_invalid)
 
 
-def _rejection(failed: list[Result]) -> CatalogError:
+def _rejection(failed: list[Result], *, is_invalid: bool) -> CatalogError:
     """Say why nothing is written: invalid definitions, or else only such as are there already."""
-    is_invalid = any(one.tool_name is None for one in failed)
     return (ImportRejected if is_invalid else AlreadyExists)(
         f"{len(failed)} of the definitions cannot be imported, so nothing was written.",
-        [replace(each, path=(one.index, *each.path)) for one in failed for each in one.findings],
+        [_placed(each, one.index) for one in failed for each in one.findings],
     )
+
+
+def _placed(finding: Finding, index: int) -> Finding:
+    """Say of which item a finding is, unless it names a file, in which its path leads there."""
+    return finding if finding.file is not None else replace(finding, path=(index, *finding.path))
 
 
 Element = TypeVar("Element")
@@ -124,14 +130,14 @@ def _take_one(
 ) -> Result:
     definition = item.definition
     if definition is None:
-        return Result(index, None, None, "failed", item.findings)
+        return Result(index, item.tool_name, item.version, "failed", item.findings)
     repeated = seen.find_first(index, item)
     if repeated is not None:
         return _failed(index, definition, repeated)
     entry = known[definition.tool_name]
     row = tools.find_in_the_way(entry.versions, definition.version)
     if row is not None and row.version != definition.version:
-        return _failed(index, definition, _finding(item, tools.in_the_way(row, definition.version)))
+        return _failed(index, definition, name_finding(item, tools.in_the_way(row, definition.version)))
     if item.source is not None and tools.stays_retired(row, entry.versions):
         return _left_retired(row, index, definition, item.source)
     if row is None:
@@ -165,12 +171,12 @@ def _take_again(
     if says_the_same and not is_retired and _is_from(row, item.source):
         return Result(index, row.tool_name, row.version, "unchanged")
     if not overwrite and not (says_the_same and is_retired):
-        return _failed(index, definition, _finding(item, _differs(definition, is_retired=is_retired)))
+        return _failed(index, definition, name_finding(item, _differs(definition, is_retired=is_retired)))
     if is_retired:
         try:
             tools.bring_back(journal, row, entry.versions)
         except AlreadyExists as error:
-            return _failed(index, definition, _finding(item, str(error)))
+            return _failed(index, definition, name_finding(item, str(error)))
     if not tools.overwrite(journal, row, before, definition) and not _is_from(row, item.source):
         journal.record(row, "updated", before, after)
     _set_source(row, item.source)
@@ -187,10 +193,6 @@ def _differs(definition: Definition, *, is_retired: bool) -> str:
 def _is_from(row: ToolVersion, source: Source | None) -> bool:
     """Tell whether a row came from a source; None, an import by hand, takes it as it is."""
     return source is None or (row.source_path, row.source_sha256) == (source.path, source.sha256)
-
-
-def _finding(item: Item, message: str) -> Finding:
-    return Finding(("tool_name",), message, item.file, item.line)
 
 
 def _failed(index: int, definition: Definition, finding: Finding) -> Result:

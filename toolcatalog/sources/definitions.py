@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from toolcatalog.core import definition as definitions
 from toolcatalog.core import json_text, versions
 from toolcatalog.core.definition import ADDED_FIELDS, Definition
-from toolcatalog.errors import Finding, Path
+from toolcatalog.errors import Finding, Path, dotted
 from toolcatalog.sources.documents import DocumentError, read_documents
 
 
@@ -25,7 +25,9 @@ class Source:
 class Item:
     """One document: its definition, or None and the findings that say why not.
 
-    `file` and `line` are where it begins, if it came from a text with lines.
+    `file` and `line` are where it begins, if it came from a text with lines; `path` is where it is in a JSON
+    file, and where the paths of its findings begin. `tool_name` and `version` are what a document without a
+    definition says all the same, None where that cannot be read.
     """
 
     definition: Definition | None
@@ -34,6 +36,9 @@ class Item:
     source: Source | None = None
     file: str | None = None
     line: int | None = None
+    path: Path = ()
+    tool_name: str | None = None
+    version: str | None = None
 
 
 Release = tuple[str, str]
@@ -61,7 +66,8 @@ class Releases:
 
 def _place(index: int, item: Item) -> str:
     if item.line is None:
-        return item.file or f"item {index}"
+        where = f"item {index}" if item.file is None else item.file
+        return f"item {dotted(item.path)} of {where}" if item.path else where
     return f"line {item.line}" if item.file is None else f"{item.file}:{item.line}"
 
 
@@ -71,7 +77,12 @@ def defined_already(item: Item, version: str, place: str) -> Finding:
     said = f'"{item.definition.tool_name}" {item.definition.version}'
     if version != item.definition.version:
         said += f" is the same release as {version}, which"
-    return Finding(("tool_name",), f"{said} is defined in {place} already", item.file, item.line)
+    return name_finding(item, f"{said} is defined in {place} already")
+
+
+def name_finding(item: Item, message: str) -> Finding:
+    """Say something of an item as a whole, at the place of its name."""
+    return Finding((*item.path, "tool_name"), message, item.file, item.line)
 
 
 def read_yaml(text: bytes, *, file: str | None = None, source: Source | None = None) -> Iterator[Item]:
@@ -87,22 +98,40 @@ def read_yaml(text: bytes, *, file: str | None = None, source: Source | None = N
                     tuple(replace(each, file=file, line=document.line_of(path + each.path)) for each in found)
                     for found in (report.errors, report.warnings)
                 )
-                yield Item(definition, errors, warnings, source, file, document.line_of((*path, "tool_name")))
+                line = document.line_of((*path, "tool_name"))
+                name, version = _identity(value, errors)
+                yield Item(definition, errors, warnings, source, file, line, (), name, version)
     except DocumentError as error:
         yield Item(None, (Finding(error.path, str(error), file, error.line),), source=source)
 
 
-def read_json(text: bytes) -> Iterator[Item]:
+def read_json(text: bytes, *, file: str | None = None) -> Iterator[Item]:
     """Yield an item for an object, or for each member of an array.
 
-    Fields that the catalog adds to its answers are ignored, so that an answer can be sent back.
+    Fields that the catalog adds to its answers are ignored, so that an answer can be sent back. `file` is the
+    name for messages, whose paths then begin with the index in the array: JSON has no lines to go by.
 
     Raises:
         InvalidDocument: when the text is not JSON.
     """
-    for _, value in _members(json_text.loads(text)):
+    for index, value in _members(json_text.loads(text)):
+        path = () if file is None else index
         definition, report = definitions.read(without_added_fields(value))
-        yield Item(definition, tuple(report.errors), tuple(report.warnings))
+        errors, warnings = (
+            tuple(replace(each, file=file, path=path + each.path) for each in found)
+            for found in (report.errors, report.warnings)
+        )
+        name, version = _identity(value, report.errors)
+        yield Item(definition, errors, warnings, None, file, None, path, name, version)
+
+
+def _identity(document: Any, errors: Sequence[Finding]) -> tuple[str | None, str | None]:
+    """Return name and version as a document with errors gives them; None for what is itself among these."""
+    if not errors or not isinstance(document, dict):
+        return None, None
+    wrong = {error.path[:1] for error in errors}
+    name, version = (None if (key,) in wrong else document.get(key) for key in ("tool_name", "version"))
+    return name, version
 
 
 def without_added_fields(value: Any) -> Any:
