@@ -25,6 +25,8 @@ from toolcatalog.log import LastingFault
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
+# Between two looks at the state, with room for a busy machine.
+_USUAL_SECONDS = 2.0
 # Where this process made the change, whoever made it is answered first, and has told of it by then: there is
 # nothing left to read. Several changes are heard of at once.
 _PAUSE_SECONDS = 0.004
@@ -53,7 +55,8 @@ class Listener:
         self._after_news = after_news
         self.is_leaving: Callable[[], bool] = lambda: False
         self._revision = 0
-        self._read_at: float | None = None
+        # When the cache was last seen to be in step with a state that was just read.
+        self._kept_up_at: float | None = None
         self._lost_for_long = LastingFault(log, "Hearing of changes needs the database")
         self._heard = threading.Condition()
         self._stopped = threading.Event()
@@ -76,9 +79,10 @@ class Listener:
                 self._heard.wait(min(remaining, _POLL_SECONDS))
             return True
 
-    def silence_seconds(self) -> float:
-        """Return for how long the catalog's state was not read; 0.0 before the first time."""
-        return 0.0 if self._read_at is None else time.monotonic() - self._read_at
+    def lag_seconds(self) -> float:
+        """Return for how long this process has not followed the catalog; 0.0 while it does, or is not to."""
+        since = self._kept_up_at
+        return 0.0 if since is None else max(0.0, time.monotonic() - since - _USUAL_SECONDS)
 
     def start(self) -> None:
         """Begin to listen; harmless when it has begun."""
@@ -86,6 +90,7 @@ class Listener:
             if self._thread is None:
                 self._stopped.clear()
                 self._stopping = socket.socketpair()
+                self._kept_up_at = time.monotonic()
                 self._thread = threading.Thread(target=self._run, name="toolcatalog-listener", daemon=True)
                 self._thread.start()
 
@@ -97,6 +102,7 @@ class Listener:
         self._stopping[1].send(b"!")
         self._thread.join()
         self._thread = None
+        self._kept_up_at = None
         for end in self._stopping:
             end.close()
 
@@ -132,10 +138,12 @@ class Listener:
                     known = self._read_state(cursor, known)
                     due = time.monotonic() + _POLL_SECONDS
                 self._wake(known.revision)
-                if self._coherence.keep_up() and known.drops != said:
-                    # Who dropped all caches looks here for whether this one is.
-                    cursor.execute(f"SET application_name = '{APPLICATION_NAME} {known.drops}'")
-                    said = known.drops
+                if self._coherence.keep_up():
+                    self._kept_up_at = time.monotonic()
+                    if known.drops != said:
+                        # Who dropped all caches looks here for whether this one is.
+                        cursor.execute(f"SET application_name = '{APPLICATION_NAME} {known.drops}'")
+                        said = known.drops
                 self._after_news()
                 told = self._wait_for_notification(connection, due)
 
@@ -149,7 +157,6 @@ class Listener:
             self._coherence.tell(state)
         self._outage.end()
         self._lost_for_long.end()
-        self._read_at = time.monotonic()
         return self._coherence.known()
 
     def _wake(self, revision: int) -> None:

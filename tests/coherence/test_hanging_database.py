@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from tests.cluster import Host, Postgres, eventually
 from tests.coherence.conftest import StartHost
@@ -36,10 +37,22 @@ def frozen(postgres: Postgres) -> Iterator[None]:
 def locked(postgres: Postgres) -> Iterator[None]:
     """The tables that everything reads locked, by somebody in a terminal."""
     engine = create_engine(postgres.url)
-    with engine.begin() as connection:
-        connection.execute(text("LOCK TABLE tools, changes, tool_versions"))
+    with engine.connect() as connection:
+        _lock(connection)
         yield
+        connection.rollback()
     engine.dispose()
+
+
+def _lock(connection: Connection) -> None:
+    """Lock them; whoever reads two of them while they are locked one after the other is a deadlock."""
+    while True:
+        try:
+            connection.execute(text("LOCK TABLE tools, changes, tool_versions"))
+        except OperationalError:
+            connection.rollback()
+        else:
+            return
 
 
 def stocked(host: Host) -> None:

@@ -23,8 +23,6 @@ _NOT_COUNTED = (METRICS, "/api/v1/tools/metrics/prometheus", "/health", "/health
 _EXPORTER = "toolcatalog.exporter"
 _LOG_ALL = "toolcatalog.log_all"
 _BUSY_THREADS = "toolcatalog.busy_threads"
-# The listener reads the catalog's state each second.
-_USUAL_SILENCE_SECONDS = 2.0
 # The limit that the alerts hold answers to.
 _SLOW_SECONDS = 0.05
 _STARTED = time.time()
@@ -81,7 +79,7 @@ def lag_seconds(parts: Context) -> float:
     """Return for how long this process has not followed what is changed; 0.0 while the database is away."""
     if parts.database.outage.is_on or parts.prober.last.status != "up":
         return 0.0
-    return max(parts.coherence.lag_seconds(), parts.listener.silence_seconds() - _USUAL_SILENCE_SECONDS, 0.0)
+    return parts.listener.lag_seconds()
 
 
 def note_reload(outcome: Reload) -> None:

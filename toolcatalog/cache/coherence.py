@@ -49,21 +49,12 @@ class Coherence:
         self._in_step_with = b""
         self._drops: int | None = None
         self._lock = threading.Lock()
-        # Since when the lock is held, and since when the cache is known to be behind; None while it is not.
+        # Since when the lock is held; None while it is not.
         self._catching_up_since: float | None = None
-        self._behind_since: float | None = None
 
     def is_in_step(self) -> bool:
         """Tell whether the cache has heard of all that is known on this host."""
         return self._shared.raw() == self._in_step_with
-
-    def lag_seconds(self) -> float:
-        """Return for how long the cache has been behind what is known on this host; 0.0 when it is not."""
-        if self.is_in_step():
-            self._behind_since = None
-            return 0.0
-        since = self._behind_since = self._behind_since or time.monotonic()
-        return time.monotonic() - since
 
     def keep_up(self) -> bool:
         """Catch up with what is known on this host; False when that needs the database, and it is away."""

@@ -31,9 +31,17 @@ FIELDS = ("id", *definition.FIELD_NAMES, *definition.ADDED_FIELDS[1:])
 class Word(ma.fields.String):
     """A text without NUL, which PostgreSQL cannot compare with."""
 
+    allowed = r"^[^\x00]*$"
+
     def __init__(self, *, longest: int = 100, **options: Any) -> None:
-        rules = [validate.Length(min=1, max=longest), validate.Regexp(r"^[^\x00]*$", error="contains NUL.")]
+        rules = [validate.Length(min=1, max=longest), validate.Regexp(self.allowed, error="contains NUL.")]
         super().__init__(validate=rules, **options)
+
+
+class OneOfSeveral(Word):
+    """A value of several, between which the commas stand."""
+
+    allowed = r"^[^\x00,]*$"
 
 
 class Switch(ma.fields.Boolean):
@@ -139,15 +147,15 @@ class ReadQuery(QuerySchema):
 class FilterQuery(QuerySchema):
     """What a list of tools may be narrowed by."""
 
-    platform = AnyOf(Word(), metadata={"description": "tools for any of these platforms"})
-    category = AnyOf(Word(), metadata={"description": "tools for any of these kinds of work"})
+    platform = AnyOf(OneOfSeveral(), metadata={"description": "tools for any of these platforms"})
+    category = AnyOf(OneOfSeveral(), metadata={"description": "tools for any of these kinds of work"})
     status = AnyOf(
         ma.fields.String(validate=validate.OneOf(definition.STATUSES)),
         metadata={"description": "tools of any of these statuses"},
     )
     enabled = Switch(metadata={"description": "tools that may be used, or those that may not"})
-    capability = AnyOf(Word(), metadata={"description": "tools that can do any of these"})
-    tag = AnyOf(Word(), metadata={"description": "tools with any of these tags"})
+    capability = AnyOf(OneOfSeveral(), metadata={"description": "tools that can do any of these"})
+    tag = AnyOf(OneOfSeveral(), metadata={"description": "tools with any of these tags"})
 
 
 class ListFilterQuery(FilterQuery):
