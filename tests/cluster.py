@@ -169,14 +169,17 @@ class Client:
     def local_port(self) -> int:
         return int(self._connection.sock.getsockname()[1])
 
-    def call(self, method: str, path: str, body: Any = None) -> Response:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        self._connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+    def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Response:
+        sent = {"Content-Type": "application/json"} if body is not None else {}
+        sent |= headers or {}
+        self._connection.request(method, path, json.dumps(body) if body is not None else None, sent)
         response = self._connection.getresponse()
         return Response(response.status, dict(response.getheaders()), response.read())
 
-    def get(self, path: str) -> Response:
-        return self.call("GET", path)
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Response:
+        return self.call("GET", path, headers=headers)
 
     def close(self) -> None:
         self._connection.close()

@@ -105,9 +105,9 @@ def create_app(settings: Settings) -> Flask:
     guard = access.Guard(keyring, auth=settings.auth, writes_per_minute=settings.max_writes_per_minute)
     guard.install(app)
     browsers.install(app, settings.cors_origins)
-    if settings.trusted_proxies:
-        app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.wsgi_app = Shortcut(app.wsgi_app, context.of(app), guard, log_all=log_all)  # type: ignore[method-assign]
+    if settings.trusted_proxies:  # outermost: all within see who the client is
+        app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.extensions[_KEY] = _Background(app, settings, shared, [prober, listener, caretaker], background)
     api.register(app, auth=settings.auth)
     return app

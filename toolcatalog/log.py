@@ -11,6 +11,8 @@ import logging.config
 import time
 from typing import Any
 
+from pythonjsonlogger.json import JsonFormatter
+
 _REMIND_SECONDS = 60.0
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -20,10 +22,15 @@ _RENAMED = {"asctime": "at", "levelname": "level", "name": "logger", "process": 
 
 
 class _UtcFormatter(logging.Formatter):
-    """Text with times in UTC, to be laid beside those of the database."""
+    """Text with times in UTC as RFC 3339 has them, to be laid beside those of the API and the database."""
 
     converter = staticmethod(time.gmtime)
-    default_msec_format = "%s,%03dZ"
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+
+class _UtcJsonFormatter(_UtcFormatter, JsonFormatter):
+    """JSON with the same times."""
 
 
 def configuration(level: str, format_: str) -> dict[str, Any]:
@@ -31,7 +38,7 @@ def configuration(level: str, format_: str) -> dict[str, Any]:
     formatters: dict[str, dict[str, Any]] = {
         "console": {"()": _UtcFormatter, "fmt": _TEXT},
         "json": {
-            "()": "pythonjsonlogger.json.JsonFormatter",
+            "()": _UtcJsonFormatter,
             "fmt": _JSON,
             "rename_fields": _RENAMED,
             "json_ensure_ascii": False,

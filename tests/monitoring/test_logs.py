@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import re
 import time
 from typing import Any
 
@@ -13,6 +15,10 @@ from tests.coherence.conftest import StartHost
 from tests.conftest import tool
 
 TOOLS = "/api/v1/tools"
+RFC_3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+
+# Without hot reload nobody asks but the test.
+LOGGING_ALL = {"WORKERS": "1", "LOG_FORMAT": "json", "LOG_REQUESTS": "all", "HOT_RELOAD": "off"}
 
 
 def lines(host: Host) -> list[dict[str, Any]]:
@@ -51,6 +57,61 @@ def test_all_requests_are_logged_where_that_is_wanted(start_host: StartHost) -> 
     client.get("/no/such/page")
     eventually(lambda: len([one for one in requests_in(host) if one["route"] == TOOLS]) == 5)
     eventually(lambda: [one["status"] for one in requests_in(host) if one["route"] == "unmatched"] == [404])
+
+
+def test_the_line_of_a_request_says_for_which_tool_and_from_where(start_host: StartHost) -> None:
+    host = start_host(**LOGGING_ALL, TRUSTED_PROXIES="127.0.0.1")
+    client = host.client()
+    client.call("POST", TOOLS, tool())
+    paths = [
+        "grep", "grep",  # by way of Flask, and from what it kept
+        "1/history", "name/grep", f"{'x' * 300}?view=summary", "two%0Alines",
+    ]  # fmt: skip
+    for number, path in enumerate(paths):
+        client.get(f"{TOOLS}/{path}", headers={"X-Forwarded-For": f"6.6.6.6, 10.0.0.{number}"})
+    client.call("PATCH", f"{TOOLS}/grep/disable")
+    client.get(TOOLS)
+    eventually(lambda: len(requests_in(host)) == len(paths) + 3)
+    said = [(one["client"], one["route"].removeprefix(TOOLS), one["tool"]) for one in requests_in(host)]
+    assert said == [
+        ("127.0.0.1", "", None),
+        ("10.0.0.0", "/<reference>", "grep"),
+        ("10.0.0.1", "/<reference>", "grep"),
+        ("10.0.0.2", "/<reference>/history", "1"),
+        ("10.0.0.3", "/name/<name>", "grep"),
+        ("10.0.0.4", "/<reference>", "x" * 100),
+        ("10.0.0.5", "/<reference>", "two\nlines"),
+        ("127.0.0.1", "/<reference>/disable", "grep"),
+        ("127.0.0.1", "", None),
+    ]
+
+
+def test_nobody_but_a_trusted_proxy_says_from_where_a_request_is(start_host: StartHost) -> None:
+    host = start_host(**LOGGING_ALL, TRUSTED_PROXIES="10.0.0.0/8")
+    client = host.client()
+    for _ in range(2):
+        client.get(f"{TOOLS}/grep", headers={"X-Forwarded-For": "6.6.6.6"})
+    eventually(lambda: [one["client"] for one in requests_in(host)] == ["127.0.0.1"] * 2)
+
+
+@pytest.mark.parametrize("format_", ["json", "console"])
+def test_every_line_begins_with_a_time_that_others_read(start_host: StartHost, format_: str) -> None:
+    began = dt.datetime.now(dt.UTC)
+    host = start_host(WORKERS="1", LOG_FORMAT=format_, LOG_REQUESTS="all")
+    client = host.client()
+    client.get(f"{TOOLS}/two%0Alines")
+    eventually(lambda: "two\\nlines" in host.said())
+    times = [line.partition(" ")[0] for line in host.said().splitlines()]
+    if format_ == "json":
+        times = [line["at"] for line in lines(host)]
+    assert [time for time in times if not RFC_3339_UTC.fullmatch(time)] == []
+    # Truncated to milliseconds.
+    begin, end = began - dt.timedelta(milliseconds=1), dt.datetime.now(dt.UTC)
+    assert all(begin <= dt.datetime.fromisoformat(time) <= end for time in times)
+    assert re.search(
+        rf"GET {TOOLS}/<reference> 404 in [0-9.]+ ms \([0-9a-f]{{32}}\) from 127.0.0.1, tool 'two\\+nlines'",
+        host.said(),
+    )
 
 
 def test_an_error_of_the_service_is_an_error_in_the_log(start_host: StartHost, postgres: Postgres) -> None:

@@ -20,6 +20,7 @@ from werkzeug.exceptions import Forbidden, TooManyRequests, Unauthorized
 
 from toolcatalog import metrics
 from toolcatalog.api.operations import OPEN, SCOPES
+from toolcatalog.api.proxies import client_address
 from toolcatalog.errors import DatabaseUnavailable
 from toolcatalog.models.keys import SCOPES as KEY_SCOPES
 from toolcatalog.services import keys
@@ -118,7 +119,7 @@ class Guard:
         if scope in self._scopes_checked:
             g.actor = self._admit(scope).name
         if self._writes is not None and request.method not in _READING_METHODS:
-            self._hit(self._writes, g.actor if g.actor != ANONYMOUS else _address())
+            self._hit(self._writes, g.actor if g.actor != ANONYMOUS else client_address(request.environ))
 
     def reader(self, authorization: str | None) -> str | None:
         """Name who may read with this header, as far as is known at once; None when `check` has to tell."""
@@ -144,10 +145,12 @@ class Guard:
 
     def _refusal_of(self, reason: str, key: Key | None) -> Unauthorized:
         """Count and log a key that is none. Good ones from the same address are not slowed down with it."""
-        self._hit(_FAILED_ATTEMPTS, _address(), reason="throttled")
+        self._hit(_FAILED_ATTEMPTS, client_address(request.environ), reason="throttled")
         metrics.current().count_refusal(reason)
         who = "a key that is none" if key is None else f"the key {key.name}, which was revoked"
-        log.warning("%s presented %s", _address(), who, extra={"request_id": g.request_id})
+        log.warning(
+            "%s presented %s", client_address(request.environ), who, extra={"request_id": g.request_id}
+        )
         return Unauthorized(f"The API key is {reason}.", www_authenticate=_CHALLENGE)
 
     def _hit(self, limit: RateLimitItem, client: str, reason: str = "too_many_writes") -> None:
@@ -166,7 +169,3 @@ def _scope_needed() -> str | None:
         return None
     scope = SCOPES.get(endpoint or "", "read")
     return None if scope == OPEN else scope
-
-
-def _address() -> str:
-    return request.remote_addr or "unix"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from flask import Flask, Response, current_app, g, request
 from prometheus_flask_exporter import PrometheusMetrics
@@ -13,6 +14,7 @@ import toolcatalog
 from toolcatalog import metrics
 from toolcatalog.api import context
 from toolcatalog.api.context import Context
+from toolcatalog.api.proxies import client_address
 from toolcatalog.models import Reload
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,8 @@ _LOG_ALL = "toolcatalog.log_all"
 _BUSY_THREADS = "toolcatalog.busy_threads"
 # The limit that the alerts hold answers to.
 _SLOW_SECONDS = 0.05
+# The longest name that a tool can have.
+_MAX_TOOL_CHARACTERS = 100
 _STARTED = time.time()
 
 
@@ -131,31 +135,52 @@ def _end(response: Response) -> Response:
     status = response.status_code
     metrics.current().count_request(request.method, endpoint, status, seconds)
     if _is_logged(status, seconds):
-        asked = {"request_id": g.get("request_id"), "actor": g.get("actor")}
-        log_request(request.method, endpoint, status, seconds, **asked)
+        asker = Asker(g.get("request_id"), g.get("actor"), client_address(request.environ), tool_asked_for())
+        log_request(request.method, endpoint, status, seconds, asker)
     if status >= 500:
         body = response.get_json(silent=True) or {}
         metrics.current().count_error(body.get("code", "other"))
     return response
 
 
-def log_request(
-    method: str, route: str, status: int, seconds: float, *, request_id: str | None, actor: str | None
-) -> None:
+def tool_asked_for() -> str | None:
+    """Return the name or number of a tool as it stands in the request's path; None where it has none."""
+    asked = request.view_args or {}
+    tool = asked.get("reference", asked.get("name"))
+    return None if tool is None else str(tool)[:_MAX_TOOL_CHARACTERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, from where, and for which tool, as a line of the log says it."""
+
+    request_id: str | None
+    actor: str | None
+    client: str
+    tool: str | None
+
+
+def log_request(method: str, route: str, status: int, seconds: float, asker: Asker) -> None:
     """Log a line of a request."""
+    # What a client sent is quoted: it may contain a line break.
+    tool = "" if asker.tool is None else f", tool {asker.tool!r}"
     log.log(
         logging.ERROR if status >= 500 else logging.INFO,
-        "%s %s %d in %.1f ms (%s)",
+        "%s %s %d in %.1f ms (%s) from %s%s",
         method,
         route,
         status,
         1000 * seconds,
-        request_id or "-",
+        asker.request_id or "-",
+        asker.client,
+        tool,
         extra={
-            "request_id": request_id,
-            "actor": actor,
+            "request_id": asker.request_id,
+            "actor": asker.actor,
+            "client": asker.client,
             "method": method,
             "route": route,
+            "tool": asker.tool,
             "status": status,
             "duration_ms": round(1000 * seconds, 1),
         },

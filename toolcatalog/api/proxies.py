@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 Network = IPv4Network | IPv6Network
 
 
+def client_address(environ: WSGIEnvironment) -> str:
+    """Return the address of the client, as `TrustedProxies` around the caller decided it."""
+    return environ.get("REMOTE_ADDR") or "unix"
+
+
 class TrustedProxies:
     """A WSGI layer that believes the last entry of `X-Forwarded-*` if it comes from one of `networks`."""
 

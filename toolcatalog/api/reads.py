@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from flask import Response, g, request
 
 from toolcatalog import metrics
-from toolcatalog.api import context
+from toolcatalog.api import context, measuring
 from toolcatalog.api.answers import JSON, conditional
 from toolcatalog.api.context import Context
 from toolcatalog.api.cursors import Cursor
@@ -48,7 +48,7 @@ def answer_read(key: Key, query: Mapping[str, Any], render: Callable[[Context], 
         _reach(parts, query["min_revision"])
     read = _read(parts, key, render) if is_in_step else _read_perhaps_stale(parts, key, render)
     if query.get("min_revision") is None and request.url_rule is not None:
-        request.environ[READ] = (read.answer, request.url_rule.rule)
+        request.environ[READ] = (read.answer, request.url_rule.rule, measuring.tool_asked_for())
     return _respond(read)
 
 

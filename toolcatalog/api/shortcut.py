@@ -18,6 +18,7 @@ from toolcatalog import metrics
 from toolcatalog.api import measuring
 from toolcatalog.api.access import Guard
 from toolcatalog.api.context import Context, request_id
+from toolcatalog.api.proxies import client_address
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     # The path, decoded, and the query as it was sent: what Flask goes by.
     Words = tuple[str, str]
 
-# Set by who answers a read from the cache: the answer, and the route by which it was asked for.
+# Set by who answers a read from the cache: the answer, the route and the tool by which it was asked for.
 READ = "toolcatalog.read"
 _OF_EACH_REQUEST = frozenset({"x-request-id", "x-catalog-revision", "cache-status"})
 # RFC 9110, 15.4.5: they describe a body, and 304 has none.
@@ -38,6 +39,7 @@ class _Way:
     """What is said with an answer each time, and where it is counted."""
 
     route: str
+    tool: str | None
     headers: Headers
     headers_of_304: Headers
     count_200: Any
@@ -89,7 +91,8 @@ class Shortcut:
         way.seconds.observe(seconds)
         if self._log_all:
             status = 304 if is_known else 200
-            measuring.log_request("GET", way.route, status, seconds, request_id=identity, actor=reader)
+            asker = measuring.Asker(identity, reader, client_address(environ), way.tool)
+            measuring.log_request("GET", way.route, status, seconds, asker)
         start_response("304 NOT MODIFIED" if is_known else "200 OK", headers)
         return () if is_known else (answer.body,)
 
@@ -98,8 +101,8 @@ class Shortcut:
 
         def remember(status: str, headers: Headers, *error: Any) -> Any:
             if READ in environ and status == "200 OK":
-                answer, route = environ[READ]
-                self._cache.add_way(answer, words, _way(route, headers))
+                answer, route, tool = environ[READ]
+                self._cache.add_way(answer, words, _way(route, tool, headers))
             return start_response(status, headers, *error)
 
         return self._app(environ, remember)
@@ -116,11 +119,12 @@ def _words(environ: WSGIEnvironment) -> Words | None:
     return (environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")) if is_plain else None
 
 
-def _way(route: str, headers: Headers) -> _Way:
+def _way(route: str, tool: str | None, headers: Headers) -> _Way:
     each_time = [header for header in headers if header[0].lower() not in _OF_EACH_REQUEST]
     counted = metrics.current()
     return _Way(
         route,
+        tool,
         each_time,
         [header for header in each_time if header[0].lower() not in _OF_THE_BODY],
         counted.requests.labels("GET", route, "200"),
