@@ -60,6 +60,7 @@ def trickling(connections: list[socket.socket]) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path", [b"/api/v1/tools", b"/api/v1/tools/export"], ids=["one answer", "piece by piece"]
 )
@@ -74,6 +75,7 @@ def test_clients_that_do_not_read_keep_nobody_waiting(service: Service, path: by
     assert percentile(during, 0.95) <= max(3 * percentile(before, 0.95), NOISE_SECONDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "begun",
     [
