@@ -161,7 +161,8 @@ def search(
     found = connection.execute(_statement(shape), values).all()
     if not found:
         return Results([], 0, current_revision(connection), None)
-    hits = [Hit(row, row.score, _matches(row, plan, part_of_name)) for row in found[:limit]]
+    words = _in_order_of(question, plan)
+    hits = [Hit(row, row.score, _matches(row, words, part_of_name)) for row in found[:limit]]
     following = (hits[-1].score, hits[-1].row.tool_name, plan.packed()) if len(found) > limit else None
     return Results(hits, found[0].total, found[0].catalog_revision, following)
 
@@ -332,8 +333,14 @@ def _is_name(question: ColumnElement[str]) -> ColumnElement[bool]:
     return and_(is_as_long, func.lower(ToolVersion.tool_name) == func.lower(plain))
 
 
-def _matches(row: Version, plan: _Plan, part_of_name: str | None) -> list[dict[str, Any]]:
-    found = search_text.matches(row.definition, [word for word, _ in plan.words])
+def _in_order_of(question: str, plan: _Plan) -> list[str]:
+    """Return the words of a plan as they were asked for; those that stand for typos come last."""
+    places = {word: place for place, word in reversed(list(enumerate(search_text.split(question))))}
+    return sorted((word for word, _ in plan.words), key=lambda word: places.get(word, len(places)))
+
+
+def _matches(row: Version, words: list[str], part_of_name: str | None) -> list[dict[str, Any]]:
+    found = search_text.matches(row.definition, words)
     if part_of_name is not None:
         found.insert(0, {"field": "tool_name", "words": [part_of_name]})
     return found
