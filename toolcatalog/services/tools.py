@@ -188,7 +188,7 @@ def _locked(parameter: str) -> TextClause:
         )
         SELECT locked.id, locked.tool_name, set_config('lock_timeout', '0', true)
         FROM (VALUES (1)) AS always LEFT JOIN locked ON true
-        """  # noqa: S608 - put together from names of columns
+        """  # noqa: S608 - put together from names of columns  # nosec B608
     ).execution_options(prepared=True)
 
 
