@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import re
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from gunicorn.config import LimitRequestLine
 from sqlalchemy import text
 
 from tests.api.test_lists import follow
@@ -292,7 +296,7 @@ def test_pages_that_workers_with_other_statistics_cut_neither_repeat_nor_skip(
             )
         pages.append([hit.row.tool_name for hit in results.hits])
         cursor = cursors.make(results.next, {})
-        after = cursors.read(cursor and cursor.text, {}, (float, str, search.read_plan))
+        after = cursors.read(cursor and cursor.text, {}, (float, str, partial(search.read_plan, question)))
     names = [name for page in pages for name in page]
     assert len(names) == len(set(names)) == results.total
     with context.of(app).database.read() as connection:
@@ -300,10 +304,43 @@ def test_pages_that_workers_with_other_statistics_cut_neither_repeat_nor_skip(
     assert names == [hit.row.tool_name for hit in whole.hits]
 
 
+def coined(place: int, size: int) -> str:
+    """A word of Cyrillic letters, each of which is six characters in a URL."""
+    letters = "абвгдежзиклмнопрстуфхцчшщэюя"
+    return "".join(letters[(7 * place + step * (place + 2)) % len(letters)] for step in range(size))
+
+
+@pytest.mark.parametrize(
+    ("known", "asked"),
+    [
+        ([coined(place, 15) for place in range(31)], [coined(place, 15) for place in range(31)]),
+        ([coined(place, 37) + last for place in range(11) for last in "абв"],
+         [coined(place, 37) + "я" for place in range(11)]),
+    ],
+    ids=["many words", "many typos"],
+)  # fmt: skip
+def test_the_next_page_of_a_long_question_can_be_asked_for(
+    client: FlaskClient, known: list[str], asked: list[str]
+) -> None:
+    documents = [about(f"tool {number}", " ".join(known)) for number in range(5)]
+    assert client.post(f"{TOOLS}/import", json=documents).status_code == 200
+    url: str | None = f"{TOOLS}/search?limit=2&q={quote(' '.join(asked))}"
+    names = []
+    while url is not None:
+        assert len(f"GET {url} HTTP/1.1") <= LimitRequestLine.default
+        response = client.get(url)
+        assert response.status_code == 200, response.json
+        names += [one["tool_name"] for one in response.json]
+        following = re.search("<(.+)>", response.headers.get("Link", ""))
+        url = following and following[1]
+    assert names == [f"tool {number}" for number in range(5)]
+
+
 @pytest.mark.parametrize(
     "plan",
     [None, 5, [], [1], [1, 0], [-1, 1, ["a", 1.0]], [True, 0, ["a", 1.0]], [1, 0, ["a", 1]], [1, 0, [5, 1.0]],
-     [1, 0, ["a"]], [0, 0, ["a", 1e9]], [0, 0, *[["a", 1.0]] * 33], [0, 0, "ab"]],
+     [1, 0, ["a"]], [0, 0, [1, 1.0]], [0, 0, [-1, 1.0]], [0, 0, [True, 1.0]], [0, 0, [0.0, 1.0]],
+     [0, 0, ["a", 1e9]], [0, 0, *[["a", 1.0]] * 33], [0, 0, "ab"]],
 )  # fmt: skip
 def test_a_made_up_cursor_of_a_search_is_refused(client: FlaskClient, plan: object) -> None:
     asked = dict.fromkeys(("platform", "category")) | {"sort": None, "q": "file"}

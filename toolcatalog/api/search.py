@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 from flask import Response
 from flask_smorest import Blueprint
@@ -41,15 +42,16 @@ def search_tools(query: Query) -> Response:
 
 
 def _render_hits(parts: Context, key: Key, query: Query) -> Answer:
-    fields = fields_of(query)
+    fields, question = fields_of(query), query.get("q", "")
+    position = (float, str, partial(searching.read_plan, question))
     with parts.database.read() as connection:
         results = searching.search(
             connection,
             parts.words.statistics(connection, parts.coherence.known()),
-            query.get("q", ""),
+            question,
             query.get("name"),
             filters_of({**query, "name": None}),
-            after=cursors.read(query.get("cursor"), bound(query), (float, str, searching.read_plan)),
+            after=cursors.read(query.get("cursor"), bound(query), position),
             limit=query["limit"],
         )
     found = [

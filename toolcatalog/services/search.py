@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
@@ -62,6 +62,8 @@ _COMMON = 0.5
 _ENOUGH = 50
 _PAIRED = 3
 _MAX_CORRECTIONS = 3
+# Of all words of a question together: a cursor carries them.
+_MAX_CORRECTIONS_BYTES = 300
 _CORRECTED = 0.8
 
 
@@ -98,20 +100,22 @@ class _Plan:
     """What a question is answered by: words with what they are worth, the rarest first.
 
     Of the first `single` a tool needs one, of the next `paired` two. A cursor carries it: another worker,
-    whose statistics differ, then cuts the next page from the same order.
+    whose statistics differ, then cuts the next page from the same order. Words of the question are carried
+    as their places in it: they are in the URL of the next page already, and that has a limit.
     """
 
     words: list[tuple[str, float]]
     single: int
     paired: int
 
-    def packed(self) -> list[Any]:
+    def packed(self, question: str) -> list[Any]:
         """Write it as JSON can hold it; `read_plan` reads it."""
-        return [self.single, self.paired, *self.words]
+        places = {word: place for place, word in enumerate(_words(question))}
+        return [self.single, self.paired, *((places.get(word, word), worth) for word, worth in self.words)]
 
 
-def read_plan(packed: Any) -> _Plan:
-    """Read a plan from a cursor, which a client may have made up.
+def read_plan(question: str, packed: Any) -> _Plan:
+    """Read the plan for a question from a cursor, which a client may have made up.
 
     Raises:
         ValueError: when it is none.
@@ -123,11 +127,18 @@ def read_plan(packed: Any) -> _Plan:
         raise TypeError
     if sum(counts) > len(words) or len(words) > MAX_WORDS:
         raise ValueError
-    if not all(
-        isinstance(word, str) and isinstance(worth, float) and 0 < worth < 100 for word, worth in words
-    ):
+    if not all(isinstance(worth, float) and 0 < worth < 100 for _, worth in words):
         raise ValueError
-    return _Plan([(word, worth) for word, worth in words], single, paired)
+    asked = dict(enumerate(_words(question)))
+    return _Plan([(_read_word(asked, written), worth) for written, worth in words], single, paired)
+
+
+def _read_word(asked: Mapping[int, str], written: Any) -> str:
+    if isinstance(written, str):
+        return written
+    if type(written) is not int or written not in asked:
+        raise ValueError
+    return asked[written]
 
 
 def search(
@@ -163,16 +174,21 @@ def search(
         return Results([], 0, current_revision(connection), None)
     words = _in_order_of(question, plan)
     hits = [Hit(row, row.score, _matches(row, words, part_of_name)) for row in found[:limit]]
-    following = (hits[-1].score, hits[-1].row.tool_name, plan.packed()) if len(found) > limit else None
+    following = (
+        (hits[-1].score, hits[-1].row.tool_name, plan.packed(question)) if len(found) > limit else None
+    )
     return Results(hits, found[0].total, found[0].catalog_revision, following)
 
 
 def _plan(connection: Connection, statistics: WordStatistics, question: str) -> _Plan:
-    words = list(dict.fromkeys(search_text.split(question)))[:MAX_WORDS]
-    terms = _terms(connection, statistics, words)[:MAX_WORDS]
+    terms = _terms(connection, statistics, _words(question))[:MAX_WORDS]
     by_rarity = sorted(terms, key=lambda term: term.share)
     single, paired = _narrow([term.share for term in by_rarity], statistics.tools)
     return _Plan([(term.word, round(term.worth, 3)) for term in by_rarity], min(single, len(terms)), paired)
+
+
+def _words(question: str) -> list[str]:
+    return list(dict.fromkeys(search_text.split(question)))[:MAX_WORDS]
 
 
 def _terms(connection: Connection, statistics: WordStatistics, words: Sequence[str]) -> list[_Term]:
@@ -186,9 +202,7 @@ def _terms(connection: Connection, statistics: WordStatistics, words: Sequence[s
     terms = [_term(word, shares[word]) for word in asked if word not in rare or found.get(word)]
     unknown = [word for word in rare if found.get(word) is False and len(word) >= search_text.MIN_TYPO]
     return terms + [
-        _Term(near, _RAREST, _CORRECTED * _worth(_RAREST))
-        for word in unknown
-        for near in _corrections(connection, word)
+        _Term(near, _RAREST, _CORRECTED * _worth(_RAREST)) for near in _all_corrections(connection, unknown)
     ]
 
 
@@ -212,6 +226,17 @@ _ARE_KNOWN = text(
     WHERE numnode(plainto_tsquery('english', asked.word)) > 0
     """
 )
+
+
+def _all_corrections(connection: Connection, unknown: Sequence[str]) -> Iterator[str]:
+    """Yield the known words that each may be a typo of, as many as a cursor has room for."""
+    room_bytes = _MAX_CORRECTIONS_BYTES
+    for word in unknown:
+        for near in _corrections(connection, word):
+            room_bytes -= len(near.encode())
+            if room_bytes < 0:
+                return
+            yield near
 
 
 def _corrections(connection: Connection, word: str) -> list[str]:
