@@ -57,6 +57,7 @@ def start(app: Flask, busy_threads: Callable[[], int]) -> None:
         if rule.rule not in _NOT_COUNTED
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     )
+    context.of(app).prober.look()  # a gauge that begins at 0 would say that the database is down
     update_gauges(app)
 
 
