@@ -154,6 +154,7 @@ class Metrics:
 
     def _begin_at_zero(self) -> None:
         """Make the series that alerts read: one that first appears at 1 has not risen, for Prometheus."""
+        self.database_up.set(1)  # until a look says otherwise: of several workers the least counts
         for error_type in API_ERRORS:
             self.errors.labels(error_type)
         for reason in REFUSALS:
